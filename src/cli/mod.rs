@@ -1,0 +1,7 @@
+//! (being written)
+
+/// Runs the command line.
+#[must_use]
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::FAILURE
+}

@@ -1,0 +1,4 @@
+//! The cluster file, profiles, overlays and secret sources: what the user asked for, checked as far as it
+//! can be without looking into an image.
+
+pub mod types;

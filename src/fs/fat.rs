@@ -1,0 +1,1 @@
+//! FAT16 and FAT32 through `fatfs`.

@@ -1,0 +1,137 @@
+//! The inventory as a value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::fs::path::FsPath;
+use crate::plan::change::Volume;
+
+/// A Debian release as Raspberry Pi OS uses it; ordered by age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Release {
+    /// Debian 8.
+    Jessie,
+    /// Debian 9.
+    Stretch,
+    /// Debian 10.
+    Buster,
+    /// Debian 11.
+    Bullseye,
+    /// Debian 12.
+    Bookworm,
+    /// Debian 13.
+    Trixie,
+}
+
+/// A Debian architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Arch {
+    /// 32-bit ARM.
+    Armhf,
+    /// 64-bit ARM.
+    Arm64,
+    /// For the test bed.
+    Amd64,
+}
+
+/// What configures the network in the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkStack {
+    /// dhcpcd5, enabled.
+    Dhcpcd,
+    /// NetworkManager, enabled.
+    NetworkManager,
+}
+
+/// The vendor's first-boot hook, as the kernel command line names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstBootHook {
+    /// `init=/usr/lib/raspi-config/init_resize.sh`
+    InitResize,
+    /// `init=/usr/lib/raspberrypi-sys-mods/firstboot`
+    Firstboot,
+    /// the bare word `resize`
+    Resize,
+    /// none: the image has booted already, or never had one
+    None,
+}
+
+/// Free room in a filesystem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Space {
+    /// Size of a block or cluster in bytes.
+    pub block_size: u64,
+    /// Blocks or clusters free.
+    pub free_blocks: u64,
+    /// Inodes free; `None` on FAT.
+    pub free_inodes: Option<u64>,
+}
+
+/// The disk around the filesystems.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Layout {
+    /// `mbr`, `gpt` or `hybrid`.
+    pub table: String,
+    /// The MBR disk signature.
+    pub disk_id: u32,
+    /// Size of the image in bytes.
+    pub image_size: u64,
+    /// Number of the firmware (FAT) partition, from 1.
+    pub boot_number: u32,
+    /// Number of the root partition, from 1.
+    pub root_number: u32,
+    /// Firmware partition: first byte and length in bytes.
+    pub boot: (u64, u64),
+    /// Root partition: first byte and length in bytes.
+    pub root: (u64, u64),
+    /// Whether the root partition is the last on the disk, so that it can grow.
+    pub root_is_last: bool,
+}
+
+/// What was found.
+#[derive(Clone, Debug)]
+pub struct Inventory {
+    /// The release.
+    pub release: Release,
+    /// `ID` of os-release: `raspbian` or `debian`.
+    pub os_id: String,
+    /// `PRETTY_NAME` of os-release.
+    pub pretty_name: String,
+    /// The vendor's build date from `/etc/rpi-issue`, `2025-05-13`.
+    pub build_date: Option<String>,
+    /// dpkg's architecture.
+    pub arch: Arch,
+    /// What configures the network.
+    pub stack: NetworkStack,
+    /// The first-boot hook.
+    pub hook: FirstBootHook,
+    /// Where the image mounts its FAT partition: `/boot` or `/boot/firmware`.
+    pub firmware_mount: FsPath,
+    /// The disk around it.
+    pub layout: Layout,
+    /// Free room on the FAT.
+    pub boot_space: Space,
+    /// Free room in the root filesystem.
+    pub root_space: Space,
+    /// Whether the image has been booted already (machine-id is set, hooks gone).
+    pub booted: bool,
+    /// Seconds since 1970 of the newest file in the root filesystem.
+    pub newest_mtime: i64,
+    /// Installed packages and their versions, from dpkg's status.
+    pub packages: BTreeMap<String, String>,
+    /// The texts a plan edits or looks at, by volume and path; absent files are absent.
+    pub files: BTreeMap<(Volume, FsPath), Vec<u8>>,
+    /// Paths looked for and found, of any kind: units, directories, links (not followed).
+    pub present: BTreeSet<(Volume, FsPath)>,
+    /// Mode and owner of every path in `files` and `present`.
+    pub meta: BTreeMap<(Volume, FsPath), crate::fs::metadata::Meta>,
+    /// Symbolic links among `present`, and their targets.
+    pub links: BTreeMap<(Volume, FsPath), String>,
+    /// What an earlier pibake recorded in `/usr/share/pibake/manifest.json`.
+    pub manifest: Option<serde_json::Value>,
+}

@@ -1,0 +1,29 @@
+//! pibake bakes Raspberry Pi cards: one stock image and one cluster file in, proven cards out.
+//!
+//! Data flows one way through rooms that know nothing of the rooms to their right:
+//!
+//! ```text
+//! source ─► disk ─► fs ─► inventory ─► plan ─► apply (fs edits over cow) ─► prove ─► sink ─► receipt
+//!                                       ▲
+//!                 config, state ────────┘
+//! ```
+//!
+//! `src/README.md` draws the whole; `tests/integration/arrows.rs` rejects an import that points the wrong way.
+
+pub mod apply;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod cow;
+pub mod device;
+pub mod disk;
+pub mod error;
+pub mod fs;
+pub mod inventory;
+pub mod invoker;
+pub mod plan;
+pub mod progress;
+pub mod prove;
+pub mod sink;
+pub mod source;
+pub mod state;

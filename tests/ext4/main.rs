@@ -1,0 +1,1 @@
+//! The ext4 editor against outside oracles and a shadow model.

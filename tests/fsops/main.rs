@@ -1,0 +1,3 @@
+//! The ext4 editor's test driver.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! The program and the library from outside: one binary, a module a subject.
