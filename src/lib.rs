@@ -19,6 +19,7 @@ pub mod device;
 pub mod disk;
 pub mod error;
 pub mod fs;
+pub mod interrupt;
 pub mod inventory;
 pub mod invoker;
 pub mod plan;
