@@ -1,7 +1,7 @@
-//! Parses the command line, runs the command, sets the exit status; nothing else.
+//! Runs the program and sets the exit status; nothing else.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    pibake::cli::main()
+    pibake::commands::main()
 }

@@ -1,0 +1,167 @@
+//! The command line's types, and nothing else: help, man page and completions are generated from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Bakes Raspberry Pi cards: one stock image and one cluster file in, proven cards out.
+#[derive(Debug, Parser)]
+#[command(name = "pibake", version, max_term_width = 80, disable_help_subcommand = true)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage or cluster file wrong, 3 target refused,\n\
+    4 the card does not hold what it should, 130 interrupted.")]
+pub struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Common options")]
+pub struct Common {
+    /// The cluster file
+    #[arg(short, long, global = true, env = "PIBAKE_CLUSTER", value_name = "FILE")]
+    pub cluster: Option<PathBuf>,
+    /// A built-in or own profile as it is, in place of a cluster file
+    #[arg(long, global = true, value_name = "NAME", conflicts_with = "cluster")]
+    pub profile: Option<String>,
+    /// The base image, in place of the cluster file's
+    #[arg(long, global = true, value_name = "FILE")]
+    pub image: Option<PathBuf>,
+    /// Where secrets, host keys and receipts are kept
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Do not ask
+    #[arg(short, long, global = true)]
+    pub yes: bool,
+    /// One JSON document on standard output, progress as JSON lines
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Colours
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Which nodes.
+#[derive(Clone, Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct NodeArgs {
+    /// These nodes, by name
+    #[arg(long = "node", value_name = "NAME,...", value_delimiter = ',')]
+    pub nodes: Vec<String>,
+    /// Every node of the cluster file
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bake and flash a built-in demo node into files of its own
+    ///
+    /// Needs nothing but this program: the base image is a small one shaped like Raspberry Pi OS that is
+    /// built in. Shows what was written and proves it.
+    Demo {
+        /// Where to put the files
+        #[arg(long, value_name = "DIR", default_value = "pibake-demo")]
+        dir: PathBuf,
+    },
+    /// Write a commented cluster file and the state; without PROFILE, list them
+    Init {
+        /// The profile to start from
+        profile: Option<String>,
+        /// Where to put them
+        #[arg(long, value_name = "DIR", default_value = ".")]
+        dir: PathBuf,
+    },
+    /// Show what would be written, file by file, and why; secrets redacted
+    Plan {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        nodes: NodeArgs,
+        /// Exactly two managers are meant
+        #[arg(long)]
+        allow_two_managers: bool,
+    },
+    /// Bake card images into files
+    Bake {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        nodes: NodeArgs,
+        /// Where to put them
+        #[arg(short, long, value_name = "DIR", default_value = ".")]
+        output: PathBuf,
+        /// What kind of file
+        #[arg(long, value_enum, default_value = "img")]
+        format: Format,
+        /// Exactly two managers are meant
+        #[arg(long)]
+        allow_two_managers: bool,
+    },
+    /// Bake, write and verify one card
+    ///
+    /// Everything on the card is lost. What the card holds is shown first, and nothing is written before
+    /// you have typed yes.
+    Flash {
+        /// The node the card is for
+        #[arg(long, value_name = "NAME")]
+        node: String,
+        /// The card: a whole disk such as /dev/sdb, or an existing regular file
+        #[arg(value_name = "DEVICE")]
+        device: PathBuf,
+        /// Unmount the card's filesystems first
+        #[arg(long)]
+        unmount: bool,
+        /// Allow a disk that is not removable; with --yes, only the one of this serial or model
+        #[arg(long, value_name = "SERIAL", num_args = 0..=1, require_equals = true)]
+        allow_fixed: Option<Option<String>>,
+        /// Exactly two managers are meant
+        #[arg(long)]
+        allow_two_managers: bool,
+    },
+    /// Show partitions, filesystems, system, identity, and what pibake put there
+    Inspect {
+        /// An image, packed or not, or a device
+        #[arg(value_name = "IMAGE|DEVICE")]
+        target: PathBuf,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+/// The form of a baked file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// A raw image, with holes where it is empty
+    #[value(name = "img")]
+    Img,
+    /// zstd frames with a seek table
+    #[value(name = "img.zst")]
+    ImgZst,
+}

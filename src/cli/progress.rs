@@ -1,0 +1,174 @@
+//! Progress for a person at a terminal, for a log, and for a program.
+
+use std::collections::HashMap;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::progress::{Event, Phase, Progress, Silent};
+
+/// How often a log gets a line about work still going on.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// What suits this run: JSON lines, bars on a terminal, a line now and then, or nothing.
+#[must_use]
+pub fn choose(json: bool, quiet: bool) -> Arc<dyn Progress> {
+    if json {
+        Arc::new(JsonLines)
+    } else if quiet {
+        Arc::new(Silent)
+    } else if io::stderr().is_terminal() {
+        Arc::new(Bars::default())
+    } else {
+        Arc::new(Lines::default())
+    }
+}
+
+fn verb(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Checking => "checking",
+        Phase::Decoding => "unpacking",
+        Phase::Proving => "proving",
+        Phase::Baking => "baking",
+        Phase::Writing => "writing",
+        Phase::Verifying => "verifying",
+    }
+}
+
+type Key = (Phase, String);
+
+/// One bar for each phase under way.
+struct Bars {
+    screen: MultiProgress,
+    bars: Mutex<HashMap<Key, ProgressBar>>,
+}
+
+impl Default for Bars {
+    fn default() -> Self {
+        Self {
+            screen: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+            bars: Mutex::default(),
+        }
+    }
+}
+
+impl Bars {
+    fn bar(&self, phase: Phase, subject: &str, total: Option<u64>) -> ProgressBar {
+        let (bar, template) = match total {
+            Some(total) => (
+                ProgressBar::new(total),
+                "{prefix:>10} {msg:<28!} [{bar:24}] {percent:>3}% {bytes_per_sec:>11} {eta:>4} left",
+            ),
+            None => {
+                (ProgressBar::no_length(), "{prefix:>10} {msg:<28!} {spinner} {bytes} {bytes_per_sec:>11}")
+            }
+        };
+        let style = ProgressStyle::with_template(template).expect("the templates above are well formed");
+        let bar = self.screen.add(bar.with_style(style.progress_chars("=> ")));
+        bar.set_prefix(verb(phase));
+        bar.set_message(subject.to_owned());
+        bar
+    }
+}
+
+impl Progress for Bars {
+    fn event(&self, event: Event) {
+        let Ok(mut bars) = self.bars.lock() else { return };
+        match event {
+            Event::Start { phase, subject, total } => {
+                let bar = self.bar(phase, &subject, total);
+                bars.insert((phase, subject), bar);
+            }
+            Event::Advance { phase, subject, done } => {
+                if let Some(bar) = bars.get(&(phase, subject)) {
+                    bar.set_position(done);
+                }
+            }
+            Event::Finish { phase, subject } => {
+                if let Some(bar) = bars.remove(&(phase, subject)) {
+                    bar.finish_and_clear();
+                }
+            }
+            // Where the bars cannot take a line the note is not worth an error.
+            Event::Note(text) => drop(self.screen.println(text)),
+        }
+    }
+}
+
+/// A line when work begins and ends, and one now and then between.
+#[derive(Default)]
+struct Lines(Mutex<HashMap<Key, (Option<u64>, Instant, Instant)>>);
+
+impl Progress for Lines {
+    fn event(&self, event: Event) {
+        let Ok(mut running) = self.0.lock() else { return };
+        let line = match event {
+            Event::Start { phase, subject, total } => {
+                let now = Instant::now();
+                let line = format!("{} {subject}", verb(phase));
+                running.insert((phase, subject), (total, now, now));
+                line
+            }
+            Event::Advance { phase, subject, done } => {
+                let line = match total_line(phase, &subject, done, &running) {
+                    Some(line) => line,
+                    None => return,
+                };
+                if let Some(entry) = running.get_mut(&(phase, subject)) {
+                    entry.2 = Instant::now();
+                }
+                line
+            }
+            Event::Finish { phase, subject } => {
+                let Some((_, began, _)) = running.remove(&(phase, subject.clone())) else { return };
+                format!("{} {subject}: done in {:.1} s", verb(phase), began.elapsed().as_secs_f64())
+            }
+            Event::Note(text) => text,
+        };
+        // Standard error may be closed; progress is not worth failing for.
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+}
+
+fn total_line(
+    phase: Phase,
+    subject: &str,
+    done: u64,
+    running: &HashMap<Key, (Option<u64>, Instant, Instant)>,
+) -> Option<String> {
+    let (total, _, last) = running.get(&(phase, subject.to_owned()))?;
+    if last.elapsed() < LINE_EVERY {
+        return None;
+    }
+    let mib = done >> 20;
+    Some(match total {
+        Some(total) if *total > 0 => {
+            format!("{} {subject}: {mib} MiB, {} %", verb(phase), done.saturating_mul(100) / total)
+        }
+        _ => format!("{} {subject}: {mib} MiB", verb(phase)),
+    })
+}
+
+/// One JSON object a line on standard error.
+struct JsonLines;
+
+impl Progress for JsonLines {
+    fn event(&self, event: Event) {
+        let value = match event {
+            Event::Start { phase, subject, total } => {
+                serde_json::json!({"event": "start", "phase": verb(phase), "subject": subject, "total": total})
+            }
+            Event::Advance { phase, subject, done } => {
+                serde_json::json!({"event": "advance", "phase": verb(phase), "subject": subject, "done": done})
+            }
+            Event::Finish { phase, subject } => {
+                serde_json::json!({"event": "finish", "phase": verb(phase), "subject": subject})
+            }
+            Event::Note(text) => serde_json::json!({"event": "note", "text": text}),
+        };
+        // As above: nobody may be listening.
+        let _ = writeln!(io::stderr(), "{value}");
+    }
+}
