@@ -1,0 +1,103 @@
+//! What can go wrong while bytes go out.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::ExitCode;
+use crate::interrupt::Interrupted;
+
+/// Why an image file or a card was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// The run was asked to stop.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+    /// A file could not be read, written or renamed.
+    #[error("{doing} {}", path.display())]
+    File {
+        /// What was being done: `creating`, `writing`.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Something that is no regular file has the name the image should get.
+    #[error("{} is there already and is not a regular file", .0.display())]
+    InTheWay(PathBuf),
+    /// The image itself could not be read.
+    #[error("reading the image at offset {offset}")]
+    Image {
+        /// Where in the image.
+        offset: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The card's room does not hold what was to be written.
+    #[error("the card holds {has} bytes, the image needs {needs}")]
+    TooSmall {
+        /// Bytes of the image, rounded up to the card's blocks.
+        needs: u64,
+        /// Bytes of the card.
+        has: u64,
+    },
+    /// The card refused a read, a write or a flush.
+    #[error("{doing} the card at offset {offset}")]
+    Card {
+        /// `writing`, `flushing`, `reading back`.
+        doing: &'static str,
+        /// Where on the card.
+        offset: u64,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The card does not hold what was written to it.
+    #[error("{0}")]
+    Mismatch(Mismatch),
+}
+
+impl SinkError {
+    /// An error about a file, for `map_err`.
+    pub(crate) fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { doing, path, source }
+    }
+
+    /// The exit status it deserves.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Interrupted(_) => ExitCode::Interrupted,
+            Self::Mismatch(_) => ExitCode::CardMismatch,
+            Self::TooSmall { .. } => ExitCode::TargetRefused,
+            Self::File { .. } | Self::InTheWay(_) | Self::Image { .. } | Self::Card { .. } => {
+                ExitCode::Failed
+            }
+        }
+    }
+}
+
+/// Where a card reads back something else than was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mismatch {
+    /// The first byte that differs, from the start of the card. When a second reading agreed with what was
+    /// written, the first byte of the range that had read back wrong.
+    pub offset: u64,
+    /// Whether the bytes were wrong only the first time they were read.
+    pub flaky: bool,
+    /// What lies there, for a person: a partition, a file; as far as the caller could tell.
+    pub place: Option<String>,
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what =
+            if self.flaky { "reads back differently each time" } else { "does not hold what was written" };
+        write!(f, "the card {what} at offset {}", self.offset)?;
+        match &self.place {
+            Some(place) => write!(f, ", in {place}"),
+            None => Ok(()),
+        }
+    }
+}
