@@ -1,1 +1,0 @@
-//! FAT16 and FAT32 through `fatfs`.
