@@ -12,8 +12,10 @@ use serde::Serialize;
 pub struct Cluster {
     /// `[a-z0-9-]`.
     pub name: String,
-    /// Where it was read from: a file, or the name of a built-in profile.
+    /// Where it was read from: a file, or a profile as it is.
     pub source: Source,
+    /// The profile it is, or starts from.
+    pub profile: Option<ProfileOrigin>,
     /// Directory that relative paths of the file start from.
     pub base_dir: PathBuf,
     /// The nodes, in file order.
@@ -29,8 +31,17 @@ pub struct Cluster {
 pub enum Source {
     /// A file.
     File(PathBuf),
-    /// A profile embedded in the binary.
+    /// A profile as it is: `--profile NAME`.
     Profile(String),
+}
+
+/// The profile that a description is, or starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileOrigin {
+    /// Its name.
+    pub name: String,
+    /// The user's own file; `None`: the one embedded in the binary.
+    pub file: Option<PathBuf>,
 }
 
 /// One `[[node]]`, with everything it inherits.
@@ -193,6 +204,14 @@ pub enum Password {
     Hash(Secret),
 }
 
+impl Password {
+    /// Whether it is a yescrypt hash (`$y$`), which libcrypt of Buster and older cannot check.
+    #[must_use]
+    pub fn is_yescrypt(&self) -> bool {
+        matches!(self, Password::Hash(hash) if hash.expose().starts_with("$y$"))
+    }
+}
+
 /// `[[account]]`.
 #[derive(Clone, Debug)]
 pub struct Account {
@@ -251,20 +270,52 @@ pub enum DockerInstall {
     None,
 }
 
-/// `[swarm]`, as written; the cluster issue gives it meaning.
+/// `[swarm]`, as written.
 #[derive(Clone, Debug, Default)]
 pub struct Swarm {
-    /// `address_pool`.
+    /// The network that overlay networks are cut from; `None`: to be chosen clear of the cluster's own.
     pub address_pool: Option<String>,
+    /// Overlay networks to make.
+    pub networks: Vec<SwarmNetwork>,
+    /// Stacks to deploy.
+    pub stacks: Vec<Stack>,
+    /// For how many days after its bake a card may join.
+    pub join_days: u16,
+}
+
+/// One of `swarm.networks`.
+#[derive(Clone, Debug)]
+pub struct SwarmNetwork {
+    /// Its name.
+    pub name: String,
+    /// Whether containers outside services may use it.
+    pub attachable: bool,
+}
+
+/// One of `swarm.stacks`.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// Its name.
+    pub name: String,
+    /// The compose file.
+    pub file: PathBuf,
 }
 
 /// `[[overlay]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct OverlayUse {
     /// Name of a directory under `overlays/`.
     pub name: String,
     /// Parameters as given.
     pub with: toml::Table,
+}
+
+impl fmt::Debug for OverlayUse {
+    /// Names only: a parameter may be a secret in clear text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&String> = self.with.keys().collect();
+        f.debug_struct("OverlayUse").field("name", &self.name).field("with", &names).finish()
+    }
 }
 
 /// Where a secret comes from.

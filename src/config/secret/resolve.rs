@@ -1,0 +1,281 @@
+//! Fetching secrets: each source once a run, nothing asked at the terminal while something else is missing,
+//! and everything missing told in one message.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::derive::{hash_password, wifi_psk};
+use crate::config::types::{Node, NodeSecrets, Password, Secret, SecretSource};
+use crate::state::identity::Seed;
+
+/// Asks a person.
+pub trait Ask {
+    /// Shows `text` and takes a secret.
+    ///
+    /// # Errors
+    /// When there is no terminal, or it was closed.
+    fn prompt(&mut self, text: &str) -> io::Result<Secret>;
+}
+
+/// Where secrets come from besides a person; under sudo all of it belongs to the invoking user.
+pub trait Outside {
+    /// The value of an environment variable; `None` when it is not set or no text.
+    fn variable(&mut self, name: &str) -> Option<Secret>;
+
+    /// A small file's text, and whether others than its owner may read it.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no text.
+    fn file(&mut self, path: &Path) -> io::Result<(Secret, bool)>;
+
+    /// Standard output of a program that must end well.
+    ///
+    /// # Errors
+    /// When it cannot be started, fails, or prints no text.
+    fn command(&mut self, words: &[String]) -> io::Result<Secret>;
+}
+
+/// A node and what is to be resolved for it.
+pub struct Request<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// Secret overlay parameters: position in `Node::overlays`, parameter name, source.
+    pub overlay_params: Vec<(usize, String, SecretSource)>,
+}
+
+/// Every secret that could not be had; never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretErrors(Vec<String>);
+
+impl SecretErrors {
+    /// One line each.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SecretErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for SecretErrors {}
+
+/// Fetches secrets and remembers them until it is dropped.
+pub struct Resolver<'a> {
+    ask: &'a mut dyn Ask,
+    outside: &'a mut dyn Outside,
+    base_dir: PathBuf,
+    home: PathBuf,
+    fetched: BTreeMap<Key, Result<Secret, String>>,
+    warnings: Vec<String>,
+}
+
+/// What makes two sources the same.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    Prompt(String),
+    Env(String),
+    File(PathBuf),
+    Command(Vec<String>),
+}
+
+/// A secret that some node wants: whose it is, and its source.
+type Wanted<'s> = (String, &'s SecretSource);
+
+impl<'a> Resolver<'a> {
+    /// `base_dir` is where relative paths start from, `home` stands for `~`.
+    pub fn new(ask: &'a mut dyn Ask, outside: &'a mut dyn Outside, base_dir: &Path, home: &Path) -> Self {
+        Self {
+            ask,
+            outside,
+            base_dir: base_dir.to_owned(),
+            home: home.to_owned(),
+            fetched: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Resolves everything for all nodes, in their order. What can be had without a person is fetched
+    /// first; nobody types a passphrase into a run that fails for want of a file.
+    ///
+    /// # Errors
+    /// Everything that is missing or unfit.
+    pub fn resolve(
+        &mut self,
+        requests: &[Request<'_>],
+        seed: &Seed,
+    ) -> Result<Vec<NodeSecrets>, SecretErrors> {
+        let wanted: Vec<Wanted<'_>> = requests.iter().flat_map(wanted_by).collect();
+        let (prompts, others): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|(_, source)| matches!(source, SecretSource::Prompt(_)));
+        self.fetch_all(&others)?;
+        self.fetch_all(&prompts)?;
+
+        let mut errors = Vec::new();
+        let nodes = requests.iter().map(|request| self.finish(request, seed, &mut errors)).collect();
+        if errors.is_empty() { Ok(nodes) } else { Err(unique(errors)) }
+    }
+
+    /// What a person should know about how secrets are kept; each once.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn fetch_all(&mut self, wanted: &[Wanted<'_>]) -> Result<(), SecretErrors> {
+        let mut errors = Vec::new();
+        for (whose, source) in wanted {
+            if let Err(message) = self.fetch(source) {
+                errors.push(format!("{whose}: {message}"));
+            }
+        }
+        if errors.is_empty() { Ok(()) } else { Err(unique(errors)) }
+    }
+
+    fn fetch(&mut self, source: &SecretSource) -> Result<Secret, String> {
+        let key = match source {
+            SecretSource::Plain(secret) => return Ok(secret.clone()),
+            SecretSource::Prompt(text) => Key::Prompt(text.clone()),
+            SecretSource::Env(name) => Key::Env(name.clone()),
+            SecretSource::File(path) => {
+                Key::File(super::super::paths::resolve(path, &self.base_dir, &self.home))
+            }
+            SecretSource::Command(words) => Key::Command(words.clone()),
+        };
+        if let Some(known) = self.fetched.get(&key) {
+            return known.clone();
+        }
+        let result = self.fetch_new(&key);
+        self.fetched.insert(key, result.clone());
+        result
+    }
+
+    fn fetch_new(&mut self, key: &Key) -> Result<Secret, String> {
+        match key {
+            Key::Prompt(text) => {
+                self.ask.prompt(text).map_err(|error| format!("cannot ask for {text:?}: {error}"))
+            }
+            Key::Env(name) => self
+                .outside
+                .variable(name)
+                .ok_or_else(|| format!("the environment variable {name} is not set")),
+            Key::File(path) => {
+                let (secret, open) = self
+                    .outside
+                    .file(path)
+                    .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+                if open {
+                    let path = path.display();
+                    self.warnings
+                        .push(format!("{path} holds a secret and others may read it; chmod 600 {path}"));
+                }
+                Ok(without_newline(&secret))
+            }
+            Key::Command(words) => {
+                let program = words.first().map_or("", String::as_str);
+                let secret =
+                    self.outside.command(words).map_err(|error| format!("cannot run {program}: {error}"))?;
+                Ok(without_newline(&secret))
+            }
+        }
+    }
+
+    /// Turns what was fetched into what the node's card holds.
+    fn finish(&mut self, request: &Request<'_>, seed: &Seed, errors: &mut Vec<String>) -> NodeSecrets {
+        let node = request.node;
+        let mut hash = |resolver: &mut Self, account: &str, password: &Password| {
+            let result = match password {
+                Password::Hash(hash) => Ok(hash.clone()),
+                Password::Source(source) => resolver
+                    .fetch(source)
+                    .and_then(|secret| hash_password(&secret, seed, &node.name, account)),
+            };
+            result.map_err(|message| errors.push(format!("password of {account}: {message}"))).ok()
+        };
+        let user_hash =
+            node.user.password.as_ref().and_then(|password| hash(self, &node.user.name, password));
+        let account_hashes = node
+            .accounts
+            .iter()
+            .filter_map(|account| Some((account, account.password.as_ref()?)))
+            .filter_map(|(account, password)| {
+                Some((account.name.clone(), hash(self, &account.name, password)?))
+            })
+            .collect();
+        let wifi_psk = node.network.wifi.as_ref().and_then(|wifi| {
+            let key = self.fetch(&wifi.psk).and_then(|secret| wifi_psk(&secret, &wifi.ssid));
+            key.map_err(|message| errors.push(format!("psk of the Wi-Fi network {}: {message}", wifi.ssid)))
+                .ok()
+        });
+        let overlay_params = request
+            .overlay_params
+            .iter()
+            .filter_map(|(index, name, source)| Some(((*index, name.clone()), self.fetch(source).ok()?)))
+            .collect();
+        NodeSecrets { user_hash, account_hashes, wifi_psk, overlay_params }
+    }
+}
+
+/// Stand-ins of the same shape, for `pibake plan`, which asks for no secret.
+#[must_use]
+pub fn placeholders(request: &Request<'_>) -> NodeSecrets {
+    let stand_in = || Secret::new("(secret)".to_owned());
+    let node = request.node;
+    NodeSecrets {
+        user_hash: node.user.password.as_ref().map(|_| stand_in()),
+        account_hashes: node
+            .accounts
+            .iter()
+            .filter(|account| account.password.is_some())
+            .map(|account| (account.name.clone(), stand_in()))
+            .collect(),
+        // Of the true length, so that a plan counts the same blocks.
+        wifi_psk: node.network.wifi.as_ref().map(|_| Secret::new("0".repeat(64))),
+        overlay_params: request
+            .overlay_params
+            .iter()
+            .map(|(index, name, _)| ((*index, name.clone()), stand_in()))
+            .collect(),
+    }
+}
+
+fn wanted_by<'s>(request: &'s Request<'_>) -> Vec<Wanted<'s>> {
+    fn password<'s>(name: &str, password: Option<&'s Password>) -> Option<Wanted<'s>> {
+        match password {
+            Some(Password::Source(source)) => Some((format!("password of {name}"), source)),
+            _ => None,
+        }
+    }
+    let node = request.node;
+    let wifi =
+        node.network.wifi.as_ref().map(|wifi| (format!("psk of the Wi-Fi network {}", wifi.ssid), &wifi.psk));
+    let accounts =
+        node.accounts.iter().filter_map(|account| password(&account.name, account.password.as_ref()));
+    let params = request.overlay_params.iter().map(|(index, name, source)| {
+        let overlay = node.overlays.get(*index).map_or("?", |overlay| overlay.name.as_str());
+        (format!("parameter {name} of overlay {overlay}"), source)
+    });
+    password(&node.user.name, node.user.password.as_ref())
+        .into_iter()
+        .chain(accounts)
+        .chain(wifi)
+        .chain(params)
+        .collect()
+}
+
+/// Drops one trailing newline: editors and `echo` end with one that is not part of the secret.
+fn without_newline(secret: &Secret) -> Secret {
+    let text = secret.expose();
+    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    Secret::new(text.to_owned())
+}
+
+fn unique(errors: Vec<String>) -> SecretErrors {
+    let mut seen = BTreeSet::new();
+    SecretErrors(errors.into_iter().filter(|error| seen.insert(error.clone())).collect())
+}
