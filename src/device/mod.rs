@@ -15,8 +15,7 @@ mod linux;
 pub mod open;
 pub mod policy;
 pub mod refusal;
-#[cfg(any(test, not(target_os = "linux")))]
-mod unsupported;
+pub mod unsupported;
 mod usage;
 
 /// The functions of the operating system this was built for; their names are the same on all.

@@ -1,4 +1,5 @@
-//! Systems whose disks are not known yet: everything but writing cards works there.
+//! Systems whose disks are not known yet: everything but writing cards works there. Compiled everywhere, so
+//! that it keeps the names [`platform`](super::platform) promises.
 
 use std::fs::{File, OpenOptions};
 use std::io;
