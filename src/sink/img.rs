@@ -11,8 +11,9 @@ use nix::unistd::{Whence, lseek};
 use super::edited::Edited;
 use super::error::SinkError;
 use super::outfile::OutFile;
+use super::track::Track;
 use crate::interrupt::Interrupt;
-use crate::progress::{Event, Phase, Progress};
+use crate::progress::{Phase, Progress};
 
 /// How much is copied between two looks at the interrupt.
 const CHUNK: u64 = 8 << 20;
@@ -39,21 +40,20 @@ pub fn write_img(
     let base = File::open(edited.base_file).map_err(SinkError::file("opening", edited.base_file))?;
     let base_size = base.metadata().map_err(SinkError::file("looking at", edited.base_file))?.len();
     let size = edited.image.size();
-    let mut copy = Copy { edited, out, progress, interrupt, moved: 0 };
-    copy.start(size);
+    let track = Track::start(progress, Phase::Baking, out.dest().display().to_string(), size);
+    let mut copy = Copy { edited, out, track, interrupt, moved: 0 };
     if reflink_copy::reflink_file(&base, out.file()).is_err() {
         copy.base_data(&base, base_size)?;
     }
     out.file().set_len(size).map_err(SinkError::file("sizing", out.dest()))?;
     copy.changes(base_size)?;
-    copy.finish();
     Ok(Written { size, moved: copy.moved })
 }
 
 struct Copy<'a> {
     edited: &'a Edited<'a>,
     out: &'a OutFile,
-    progress: &'a dyn Progress,
+    track: Track<'a>,
     interrupt: &'a Interrupt,
     moved: u64,
 }
@@ -74,7 +74,7 @@ impl Copy<'_> {
                     .map_err(SinkError::file("copying the base image to", self.out.dest()))?;
                 at += len;
                 self.moved += len;
-                self.advance(at);
+                self.track.advance(at);
             }
         }
         Ok(())
@@ -104,26 +104,6 @@ impl Copy<'_> {
             }
         }
         Ok(())
-    }
-
-    fn subject(&self) -> String {
-        self.out.dest().display().to_string()
-    }
-
-    fn start(&self, total: u64) {
-        self.progress.event(Event::Start {
-            phase: Phase::Baking,
-            subject: self.subject(),
-            total: Some(total),
-        });
-    }
-
-    fn advance(&self, done: u64) {
-        self.progress.event(Event::Advance { phase: Phase::Baking, subject: self.subject(), done });
-    }
-
-    fn finish(&self) {
-        self.progress.event(Event::Finish { phase: Phase::Baking, subject: self.subject() });
     }
 }
 

@@ -15,6 +15,7 @@ use super::frames::{FRAME, FrameCache, FrameMaker, frame_count, frame_range};
 use super::in_order::{cores, in_order};
 use super::outfile::OutFile;
 use super::seekable::{FrameSize, seek_table};
+use super::track::Track;
 use crate::disk::block::{BlockRead, FileBlocks};
 use crate::disk::range::ByteRange;
 use crate::interrupt::Interrupt;
@@ -69,12 +70,11 @@ impl Job<'_> {
         if let Some(cache) = FrameCache::open(&path, base.size()) {
             return Ok(Some(cache));
         }
-        let subject = format!("frames of {}", base_file.display());
-        self.start(&subject, base.size());
+        let track = self.track(format!("frames of {}", base_file.display()), base.size());
         let built = FrameCache::build(&path, &base, self.threads, self.interrupt, |done| {
-            self.advance(&subject, done);
+            track.advance(done);
         });
-        self.finish(&subject);
+        drop(track);
         match built {
             Ok(cache) => Ok(Some(cache)),
             Err(error @ SinkError::File { .. }) => {
@@ -87,12 +87,11 @@ impl Job<'_> {
 
     fn write(&self, cache: Option<&FrameCache>) -> Result<Compressed, SinkError> {
         let size = self.edited.image.size();
-        let subject = self.out.dest().display().to_string();
         let mut frames = Vec::new();
         let (mut stored, mut cached) = (0, 0);
         let damaged = AtomicBool::new(false);
         let writing = || SinkError::file("writing", self.out.dest());
-        self.start(&subject, size);
+        let track = self.track(self.out.dest().display().to_string(), size);
         in_order(
             frame_count(size),
             self.threads,
@@ -104,7 +103,7 @@ impl Job<'_> {
                 frames.push(FrameSize { compressed: made.frame.len() as u32, decoded: len as u32 });
                 stored += made.frame.len() as u64;
                 cached += usize::from(made.cached);
-                self.advance(&subject, start + len);
+                track.advance(start + len);
                 self.out.file().write_all(&made.frame).map_err(writing())
             },
         )?;
@@ -116,7 +115,6 @@ impl Job<'_> {
         }
         let table = seek_table(&frames).ok_or_else(|| writing()(std::io::ErrorKind::FileTooLarge.into()))?;
         self.out.file().write_all(&table).map_err(writing())?;
-        self.finish(&subject);
         Ok(Compressed { size, stored: stored + table.len() as u64, frames: frames.len(), cached })
     }
 
@@ -147,20 +145,8 @@ impl Job<'_> {
         whole && self.edited.is_base(range, cache.base_size())
     }
 
-    fn start(&self, subject: &str, total: u64) {
-        self.progress.event(Event::Start {
-            phase: Phase::Baking,
-            subject: subject.to_owned(),
-            total: Some(total),
-        });
-    }
-
-    fn advance(&self, subject: &str, done: u64) {
-        self.progress.event(Event::Advance { phase: Phase::Baking, subject: subject.to_owned(), done });
-    }
-
-    fn finish(&self, subject: &str) {
-        self.progress.event(Event::Finish { phase: Phase::Baking, subject: subject.to_owned() });
+    fn track(&self, subject: String, total: u64) -> Track<'_> {
+        Track::start(self.progress, Phase::Baking, subject, total)
     }
 }
 

@@ -1,0 +1,11 @@
+//! Linux: sysfs and procfs describe, a few requests act.
+
+mod graph;
+mod hardware;
+mod request;
+mod system;
+
+pub use request::{
+    clear_direct, disk_sequence, flush_cached, forget_cached, open_options, reread_table, unmount,
+};
+pub use system::System;

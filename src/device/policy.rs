@@ -1,0 +1,285 @@
+//! Which targets may be written: the rules of design.md section 6, 1 to 3, on descriptions alone.
+//!
+//! Nothing else makes a [`ConfirmedTarget`].
+
+use std::path::{Path, PathBuf};
+
+use super::identity::Identity;
+use super::info::{DeviceInfo, Kind, Usage};
+use super::refusal::{Refusal, Refused, Rule};
+
+/// What the user allowed on the command line.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Unmount what is mounted of the card (`--unmount`).
+    pub unmount: bool,
+    /// A disk that cannot be taken out will do (`--allow-fixed`), once its serial or model was typed.
+    pub allow_fixed: bool,
+    /// Files the image is read from.
+    pub sources: Vec<PathBuf>,
+}
+
+/// What the user said to what was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Consent {
+    /// Yes, at the terminal or by `--yes`.
+    Yes,
+    /// The serial or the model, typed at the terminal or given as `--allow-fixed=SERIAL`.
+    Typed(String),
+}
+
+/// What the rules say about one target.
+#[derive(Clone, Debug)]
+pub struct Assessment {
+    info: DeviceInfo,
+    image_size: u64,
+    options: Options,
+    refusals: Vec<Refusal>,
+}
+
+/// A target that passed every rule and that the user confirmed.
+#[derive(Clone, Debug)]
+pub struct ConfirmedTarget {
+    info: DeviceInfo,
+    image_size: u64,
+    options: Options,
+    identity: Identity,
+}
+
+/// Judges a target for an image of `image_size` bytes.
+#[must_use]
+pub fn assess(info: &DeviceInfo, image_size: u64, options: &Options) -> Assessment {
+    let mut refusals = Vec::new();
+    refusals.extend(wrong_kind(info));
+    if refusals.is_empty() {
+        refusals.extend(in_use(info, options));
+        refusals.extend(unfit(info, image_size));
+        refusals.extend(fixed(info, options));
+        refusals.extend(is_source(info, options));
+    }
+    Assessment { info: info.clone(), image_size, options: options.clone(), refusals }
+}
+
+impl Assessment {
+    /// Every reason against it; none when it may be written once confirmed.
+    #[must_use]
+    pub fn refusals(&self) -> &[Refusal] {
+        &self.refusals
+    }
+
+    /// Whether a yes is not enough: the serial or the model has to be typed.
+    #[must_use]
+    pub fn needs_typing(&self) -> bool {
+        is_fixed(&self.info)
+    }
+
+    /// What may be typed: the serial, the model.
+    #[must_use]
+    pub fn typeable(&self) -> Vec<&str> {
+        [&self.info.serial, &self.info.model].into_iter().flatten().map(String::as_str).collect()
+    }
+
+    /// The target, once the user said yes to what was shown of it; `identity` is what it was when shown.
+    ///
+    /// # Errors
+    /// When a rule refuses it, or something else was typed than asked for.
+    pub fn confirm(self, consent: &Consent, identity: Identity) -> Result<ConfirmedTarget, Refused> {
+        if !self.refusals.is_empty() {
+            return Err(Refused(self.refusals));
+        }
+        let agreed = match consent {
+            Consent::Yes => !self.needs_typing(),
+            Consent::Typed(text) => !self.needs_typing() || self.typeable().contains(&text.trim()),
+        };
+        if !agreed {
+            return Err(Refusal::new(
+                Rule::Unconfirmed,
+                format!(
+                    "{} cannot be taken out, and neither its serial nor its model was typed",
+                    name(&self.info)
+                ),
+                format!("type `{}`, or give it with --allow-fixed=", self.typeable().join("` or `")),
+            )
+            .into());
+        }
+        let Self { info, image_size, options, .. } = self;
+        Ok(ConfirmedTarget { info, image_size, options, identity })
+    }
+}
+
+impl ConfirmedTarget {
+    /// The disk as it was shown.
+    #[must_use]
+    pub fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Where filesystems of it are mounted, deepest first, if the user wants them unmounted.
+    pub(super) fn to_unmount(&self) -> Vec<&Path> {
+        let mut mounts: Vec<&Path> =
+            if self.options.unmount { mounts(&self.info).collect() } else { Vec::new() };
+        mounts.sort_by_key(|at| std::cmp::Reverse(at.components().count()));
+        mounts
+    }
+
+    /// Judges the disk again as it is now; nothing may be mounted any more.
+    pub(super) fn reassess(&self, now: &DeviceInfo) -> Vec<Refusal> {
+        let options = Options { unmount: false, ..self.options.clone() };
+        assess(now, self.image_size, &options).refusals
+    }
+}
+
+fn name(info: &DeviceInfo) -> std::path::Display<'_> {
+    info.path.display()
+}
+
+fn mounts(info: &DeviceInfo) -> impl Iterator<Item = &Path> {
+    info.usage.iter().filter_map(|usage| match usage {
+        Usage::Mounted { at, .. } => Some(at.as_path()),
+        Usage::Swap { .. } | Usage::Held { .. } => None,
+    })
+}
+
+/// What is no disk, and what is none that can be a card.
+fn wrong_kind(info: &DeviceInfo) -> Option<Refusal> {
+    let name = name(info);
+    let (rule, why, way_out) = match &info.kind {
+        Kind::Partition(of) => (
+            Rule::Partition,
+            format!("{name} is a partition: an image holds the whole disk, partition table included"),
+            format!("name the disk itself: /dev/{}", of.replace('!', "/")),
+        ),
+        Kind::EmmcPart => (
+            Rule::NotADisk,
+            format!("{name} is a hardware partition of an eMMC"),
+            "name the eMMC itself".to_owned(),
+        ),
+        Kind::Optical => not_a_card(format!("{name} is an optical drive")),
+        Kind::Mapped => not_a_card(format!("{name} is made of other devices (RAID, LVM, encryption)")),
+        Kind::Memory => not_a_card(format!("{name} is memory, not a disk")),
+        Kind::Loop(None) => not_a_card(format!("{name} is a loop device with no file behind it")),
+        Kind::Loop(Some(on)) if on.starts_with("/dev") => (
+            Rule::NotADisk,
+            format!("{name} is a loop device on {}", on.display()),
+            format!("detach it with `losetup -d {name}` and name {} itself", on.display()),
+        ),
+        Kind::Loop(Some(_)) | Kind::Disk | Kind::Sd | Kind::Emmc | Kind::RegularFile => return None,
+    };
+    Some(Refusal::new(rule, why, way_out))
+}
+
+fn not_a_card(why: String) -> (Rule, String, String) {
+    (Rule::NotADisk, why, "name a card; `pibake devices` lists them".to_owned())
+}
+
+/// Mounts, swap and holders.
+fn in_use(info: &DeviceInfo, options: &Options) -> Vec<Refusal> {
+    let name = name(info);
+    let mut refusals = Vec::new();
+    let swapped = info.usage.iter().any(|usage| matches!(usage, Usage::Swap { .. }));
+    let system: Vec<String> = mounts(info)
+        .filter(|at| is_system(at))
+        .map(|at| at.display().to_string())
+        .chain(swapped.then(|| "swap".to_owned()))
+        .collect();
+    if !system.is_empty() {
+        refusals.push(Refusal::new(
+            Rule::SystemDisk,
+            format!("{name} is a disk of this system: it holds {}", system.join(", ")),
+            "there is no way to write it from here: name another disk; `pibake devices` lists the cards",
+        ));
+        return refusals;
+    }
+    let mounted: Vec<String> = mounts(info).map(|at| at.display().to_string()).collect();
+    if !mounted.is_empty() && !options.unmount {
+        refusals.push(Refusal::new(
+            Rule::Mounted,
+            format!("{name} is mounted on {}", mounted.join(", ")),
+            "unmount it, or let pibake do it with --unmount",
+        ));
+    }
+    refusals.extend(info.usage.iter().filter_map(|usage| match usage {
+        Usage::Held { device, by } => Some(Refusal::new(
+            Rule::Held,
+            format!("{device} is held by {by}, which stands on it"),
+            format!("release {by} first (`losetup -d`, `dmsetup remove`, `vgchange -an`, `mdadm --stop`)"),
+        )),
+        Usage::Mounted { .. } | Usage::Swap { .. } => None,
+    }));
+    refusals
+}
+
+/// Whether what is mounted here belongs to the running system. Below `/boot`, `/usr` and `/var` everything
+/// does, and so does one person's home; deeper below `/home` people mount their cards themselves.
+fn is_system(at: &Path) -> bool {
+    at == Path::new("/")
+        || ["/boot", "/usr", "/var"].iter().any(|dir| at.starts_with(dir))
+        || (at.starts_with("/home") && at.components().count() <= 3)
+}
+
+/// Read-only, empty, too small.
+fn unfit(info: &DeviceInfo, image_size: u64) -> Option<Refusal> {
+    let name = name(info);
+    if info.size == 0 && info.kind != Kind::RegularFile {
+        return Some(Refusal::new(Rule::NoCard, format!("there is no card in {name}"), "put the card in"));
+    }
+    if info.read_only {
+        return Some(Refusal::new(
+            Rule::ReadOnly,
+            format!("{name} is read-only"),
+            "move the lock switch of the card or its adapter; a card that stays read-only is worn out",
+        ));
+    }
+    (info.size < image_size).then(|| {
+        Refusal::new(
+            Rule::TooSmall,
+            format!("{name} holds {} bytes, the image needs {image_size}", info.size),
+            "use a larger card, or less in the image",
+        )
+    })
+}
+
+/// Whether it cannot be taken out. A loop device and a regular file are never what was not meant.
+fn is_fixed(info: &DeviceInfo) -> bool {
+    match info.kind {
+        Kind::Loop(_) | Kind::RegularFile | Kind::Sd => false,
+        Kind::Emmc => true,
+        _ => !info.removable,
+    }
+}
+
+fn fixed(info: &DeviceInfo, options: &Options) -> Option<Refusal> {
+    if !is_fixed(info) {
+        return None;
+    }
+    let why = format!("{} cannot be taken out of this machine, so it may not be what you mean", name(info));
+    match info.serial.as_ref().or(info.model.as_ref()) {
+        None => Some(Refusal::new(
+            Rule::Fixed,
+            format!("{why}, and it has neither a serial number nor a model to tell it by"),
+            "write it from another machine or through a card reader",
+        )),
+        Some(_) if options.allow_fixed => None,
+        Some(told_by) => Some(Refusal::new(
+            Rule::Fixed,
+            why,
+            format!(
+                "if it is, say --allow-fixed and type `{told_by}`; with --yes, --allow-fixed='{told_by}'"
+            ),
+        )),
+    }
+}
+
+fn is_source(info: &DeviceInfo, options: &Options) -> Option<Refusal> {
+    options.sources.contains(&info.path).then(|| {
+        Refusal::new(
+            Rule::Source,
+            format!("{} is what the image is read from", name(info)),
+            "name another target",
+        )
+    })
+}

@@ -1,0 +1,146 @@
+//! Why a target is not written to, and what can be done about it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// Which rule of design.md section 6 refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// Nothing is there; nothing is ever created.
+    Missing,
+    /// It is something else than a disk or a regular file.
+    NotADisk,
+    /// It is part of a disk.
+    Partition,
+    /// The running system lives on it.
+    SystemDisk,
+    /// A filesystem on it is mounted.
+    Mounted,
+    /// Another device stands on it.
+    Held,
+    /// It refuses writes.
+    ReadOnly,
+    /// A reader without a card.
+    NoCard,
+    /// The image does not fit.
+    TooSmall,
+    /// It cannot be taken out, so it may not be what was meant.
+    Fixed,
+    /// It is the file that is to be written to it.
+    Source,
+    /// It is no longer what was shown.
+    Changed,
+    /// Somebody else has it open.
+    Busy,
+    /// Nobody confirmed it, or something else was typed than asked for.
+    Unconfirmed,
+}
+
+/// One reason, with the way out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// The rule.
+    pub rule: Rule,
+    /// Why, in a sentence without a full stop.
+    pub why: String,
+    /// What can be done about it.
+    pub way_out: String,
+}
+
+impl Refusal {
+    /// A refusal by `rule`.
+    #[must_use]
+    pub fn new(rule: Rule, why: impl Into<String>, way_out: impl Into<String>) -> Self {
+        Self { rule, why: why.into(), way_out: way_out.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+/// Several reasons at once; never none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(|refusal| refusal.why.as_str()).collect::<Vec<_>>().join("; "))]
+pub struct Refused(pub Vec<Refusal>);
+
+impl Refused {
+    /// What can be done about all of them, each said once.
+    #[must_use]
+    pub fn way_out(&self) -> String {
+        let mut ways: Vec<&str> = Vec::new();
+        for refusal in &self.0 {
+            if !ways.contains(&refusal.way_out.as_str()) {
+                ways.push(&refusal.way_out);
+            }
+        }
+        ways.join("; ")
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self(vec![refusal])
+    }
+}
+
+/// Why a target could not be described, opened or kept.
+#[derive(Debug, thiserror::Error)]
+pub enum LookError {
+    /// A rule refuses it: exit status 3.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The user may not open it.
+    #[error("{} may not be opened by this user", path.display())]
+    Denied {
+        /// What.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A mounted filesystem could not be unmounted.
+    #[error("unmounting {}", at.display())]
+    Unmount {
+        /// The mount point.
+        at: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system could not be asked about it.
+    #[error("looking at {}", path.display())]
+    Io {
+        /// What.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl From<Refusal> for LookError {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal.into())
+    }
+}
+
+impl LookError {
+    /// What can be done about it, in a line.
+    #[must_use]
+    pub fn way_out(&self) -> String {
+        match self {
+            Self::Refused(refused) => refused.way_out(),
+            Self::Denied { .. } => {
+                "run pibake with sudo: it uses the privilege for opening the card and for nothing else".into()
+            }
+            Self::Unmount { at, .. } => {
+                format!("close what uses it (see `fuser -vm {0}`) and run `sudo umount {0}`", at.display())
+            }
+            Self::Io { .. } => "put the card in again and see `pibake devices`".into(),
+        }
+    }
+}
