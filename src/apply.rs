@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use crate::cow::CowImage;
 use crate::disk::block::BlockWrite;
-use crate::disk::partition_table::{self, DiskError};
+use crate::disk::error::DiskError;
+use crate::disk::partition_table;
 use crate::disk::range::ByteRange;
 use crate::disk::window::Window;
 use crate::fs::FsReader;
@@ -22,9 +23,6 @@ use crate::fs::metadata::{FileType, Meta};
 use crate::fs::path::FsPath;
 use crate::inventory::types::Layout;
 use crate::plan::change::{Action, Change, Content, FileSpec, Plan, Volume};
-
-/// Largest file put on the FAT in one piece, in bytes: such files are configuration, not data.
-const FAT_FILE_LIMIT: u64 = 64 << 20;
 
 /// Why a plan could not be carried out.
 #[derive(Debug, thiserror::Error)]
@@ -83,12 +81,6 @@ pub enum ChangeError {
     /// A directory stands where a file is to go.
     #[error("a directory is in the way")]
     DirectoryInTheWay,
-    /// A file is too large for the FAT.
-    #[error("{size} bytes are more than pibake puts on the boot partition in one file")]
-    TooLargeForFat {
-        /// Its size in bytes.
-        size: u64,
-    },
     /// The FAT keeps neither modes nor links.
     #[error("the boot partition is FAT and cannot hold a {what}")]
     NotOnFat {
@@ -111,18 +103,18 @@ pub fn apply(
     let root = grow_disk(plan, layout, image)?;
     set_disk_id(plan, image)?;
     edit_root(plan, root, Stamp { time: plan.bake_time, generation_seed }, image)?;
-    edit_boot(plan, boot_range(layout)?, image)
+    edit_boot(plan, range(layout.boot, "boot")?, image)
 }
 
 /// Makes the image as long as the plan says and the root partition reach its end; the root partition's
 /// new range.
 fn grow_disk(plan: &Plan, layout: &Layout, image: &mut CowImage) -> Result<ByteRange, ApplyError> {
     let size = plan.disk.image_size;
-    if size > layout.image_size {
-        image.grow(size).map_err(|source| ApplyError::Grow { size, source })?;
-        partition_table::grow_last(image, layout.root_number, size)?;
+    if size <= layout.image_size {
+        return range(layout.root, "root");
     }
-    Ok(partition_table::read(image)?.partition(layout.root_number)?.range)
+    image.grow(size).map_err(|source| ApplyError::Grow { size, source })?;
+    Ok(partition_table::grow_last(image, layout.root_number, size)?)
 }
 
 fn set_disk_id(plan: &Plan, image: &mut CowImage) -> Result<(), ApplyError> {
@@ -132,10 +124,9 @@ fn set_disk_id(plan: &Plan, image: &mut CowImage) -> Result<(), ApplyError> {
     }
 }
 
-fn boot_range(layout: &Layout) -> Result<ByteRange, ApplyError> {
-    let (start, len) = layout.boot;
+fn range((start, len): (u64, u64), volume: &'static str) -> Result<ByteRange, ApplyError> {
     ByteRange::with_len(start, len).ok_or_else(|| ApplyError::Volume {
-        volume: "boot",
+        volume,
         source: FsError::corrupt(format!("a partition of {len} bytes at {start} has no end")),
     })
 }
@@ -160,7 +151,7 @@ fn edit_root(plan: &Plan, range: ByteRange, stamp: Stamp, image: &mut CowImage) 
 fn edit_boot(plan: &Plan, range: ByteRange, image: &mut CowImage) -> Result<(), ApplyError> {
     let whole = |source| ApplyError::Volume { volume: "boot", source };
     let window = Window::new(image, range).map_err(|error| whole(error.into()))?;
-    let mut boot = FatVolume::open(window, plan.bake_time).map_err(whole)?;
+    let mut boot = FatVolume::edit(window, plan.bake_time).map_err(whole)?;
     for change in on(plan, Volume::Boot) {
         change_boot(&mut boot, change).map_err(|source| because(change, source))?;
     }
@@ -274,21 +265,14 @@ fn change_boot<D: BlockWrite>(boot: &mut FatVolume<D>, change: &Change) -> Resul
     let path = &change.path;
     match &change.action {
         Action::File(spec) => {
-            let size = spec.content.size();
-            if size > FAT_FILE_LIMIT {
-                return Err(ChangeError::TooLargeForFat { size });
-            }
-            with_content(&spec.content, |content, _| {
-                let mut bytes = Vec::new();
-                content.read_to_end(&mut bytes).map_err(FsError::Io)?;
-                Ok(boot.write_file(path, &bytes)?)
-            })
+            with_content(&spec.content, |content, size| Ok(boot.write_stream(path, size, content)?))
         }
         Action::Directory(_) => Ok(boot.make_dir(path)?),
-        Action::Remove => Ok(boot.remove(path)?),
+        // What is not there need not go.
+        Action::Remove => Ok(boot.remove(path).map(drop)?),
         Action::Symlink { .. } => Err(ChangeError::NotOnFat { what: "symbolic link" }),
         Action::SetMeta(_) => Err(ChangeError::NotOnFat { what: "mode or owner" }),
-        Action::Rename { .. } => Err(ChangeError::NotOnFat { what: "renamed directory" }),
+        Action::Rename { to } => Ok(boot.rename(path, to)?),
     }
 }
 

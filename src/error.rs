@@ -58,6 +58,14 @@ pub struct Advice {
     source: anyhow::Error,
 }
 
+impl Advice {
+    /// The error that the advice is about.
+    #[must_use]
+    pub fn inner(&self) -> &anyhow::Error {
+        &self.source
+    }
+}
+
 impl fmt::Display for Advice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.source.fmt(f)

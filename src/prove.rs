@@ -10,7 +10,8 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::disk::block::BlockRead;
-use crate::disk::partition_table::{self, DiskError};
+use crate::disk::error::DiskError;
+use crate::disk::partition_table;
 use crate::disk::range::ByteRange;
 use crate::disk::window::Window;
 use crate::fs::FsReader;
@@ -119,8 +120,12 @@ fn prove_table(
     if image.size() != plan.disk.image_size {
         return Err(wrong(format!("the image has {} bytes, not {}", image.size(), plan.disk.image_size)));
     }
-    let boot = table.partition(layout.boot_number)?.range;
-    let root = table.partition(layout.root_number)?.range;
+    let range_of = |number| {
+        let missing = || wrong(format!("partition {number} is not there"));
+        table.partition(number).map(|partition| partition.range).ok_or_else(missing)
+    };
+    let boot = range_of(layout.boot_number)?;
+    let root = range_of(layout.root_number)?;
     if (boot.start(), boot.len()) != layout.boot || root.start() != layout.root.0 {
         return Err(wrong("a partition is not where it was".to_owned()));
     }
@@ -143,7 +148,7 @@ impl Readers {
         Ok(Self {
             root: window(root).and_then(Ext4Reader::open).map_err(at(Volume::Root))?,
             facts: window(root).and_then(Ext4Facts::open).map_err(at(Volume::Root))?,
-            boot: window(boot).and_then(FatVolume::open_read_only).map_err(at(Volume::Boot))?,
+            boot: window(boot).and_then(FatVolume::open).map_err(at(Volume::Boot))?,
         })
     }
 

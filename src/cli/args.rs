@@ -140,6 +140,8 @@ pub enum Command {
         #[arg(long)]
         allow_two_managers: bool,
     },
+    /// Show which cards may be written, and why other disks may not
+    Devices,
     /// Show partitions, filesystems, system, identity, and what pibake put there
     Inspect {
         /// An image, packed or not, or a device

@@ -7,7 +7,7 @@ pub mod table;
 
 use std::io::Write;
 
-use crate::error::{ExitCode, advice_of};
+use crate::error::advice_of;
 
 /// Sets when standard output and error are coloured.
 pub fn set_color(color: args::Color) {
@@ -18,12 +18,6 @@ pub fn set_color(color: args::Color) {
         args::Color::Never => ColorChoice::Never,
     }
     .write_global();
-}
-
-/// The exit status an error ends the run with.
-#[must_use]
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    advice_of(error).map_or(ExitCode::Failed, |advice| advice.code)
 }
 
 /// Prints an error as one chain, then what to do about it.

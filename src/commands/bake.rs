@@ -1,0 +1,75 @@
+//! `pibake bake`: card images into files.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde_json::json;
+
+use crate::cli::args::{Format, NodeArgs};
+use crate::cli::table::{Table, size};
+use crate::error::{Advise, ExitCode};
+
+use super::context::Context;
+use super::oven::{self, Baked};
+use super::prepare::{self, Planned};
+
+pub(super) fn run(
+    context: &Context,
+    nodes: &NodeArgs,
+    dir: &Path,
+    format: Format,
+    allow_two_managers: bool,
+) -> anyhow::Result<()> {
+    std::fs::read_dir(dir)
+        .with_context(|| format!("looking into {}", dir.display()))
+        .advise(ExitCode::Usage, "name an existing directory with --output")?;
+    let order = prepare::order(context, nodes, allow_two_managers)?;
+    prepare::check_complete(context, &order)?;
+    let state = prepare::state(context, &order.cluster)?;
+    let secrets = prepare::secrets(context, &order, state.seed())?;
+    let bases = prepare::bases(context, &order)?;
+    let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
+    let plans = prepare::plans_for_bake(context, &order, &bases, secrets, &locked)?;
+    let mut done = Vec::new();
+    for planned in plans {
+        context.warn(&planned.plan.warnings);
+        let baked = oven::bake(context, bases.of(&planned.node)?, &planned, dir, format)?;
+        locked.record_bake(&planned.node.name, &planned.plan.digest, planned.plan.bake_time)?;
+        done.push((planned, baked));
+    }
+    report(context, &done);
+    Ok(())
+}
+
+fn report(context: &Context, done: &[(Planned, Baked)]) {
+    if context.common.json {
+        let files: Vec<_> = done
+            .iter()
+            .map(|(planned, baked)| {
+                json!({
+                    "node": planned.node.name,
+                    "file": baked.file,
+                    "size": baked.image_size,
+                    "plan": data_encoding::HEXLOWER.encode(&planned.plan.digest),
+                    "bake_time": planned.plan.bake_time,
+                    "proved": baked.proof,
+                })
+            })
+            .collect();
+        println!("{:#}", json!({ "baked": files }));
+    } else if !context.common.quiet {
+        let mut table = Table::new(["NODE", "FILE", "CARD SIZE", "PROVED"]);
+        for (planned, baked) in done {
+            table.row([
+                planned.node.name.clone(),
+                baked.file.display().to_string(),
+                size(baked.image_size),
+                format!("{} paths, {}", baked.proof.paths, size(baked.proof.bytes)),
+            ]);
+        }
+        print!("{table}");
+        if let Some((planned, _)) = done.first() {
+            println!("bake time {} (the card's clock starts from it)", planned.plan.bake_time);
+        }
+    }
+}

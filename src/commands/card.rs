@@ -1,0 +1,171 @@
+//! Choosing a card: looking at it, refusing it, showing it, and asking.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::cli::prompt;
+use crate::cli::table::{printable, size};
+use crate::device::authority::Authority;
+use crate::device::identity::Identity;
+use crate::device::info::{DeviceInfo, Kind};
+use crate::device::open::OpenTarget;
+use crate::device::platform::{self, System};
+use crate::device::policy::{Assessment, Consent, ConfirmedTarget, Options, assess};
+use crate::device::refusal::{LookError, Refused};
+use crate::disk::block::FileBlocks;
+use crate::error::{Advise, ExitCode, advised};
+use crate::inventory::survey;
+use crate::invoker::Invoker;
+
+use super::context::Context;
+
+/// The target as the command line names it.
+pub(super) struct Wanted {
+    pub(super) device: PathBuf,
+    pub(super) unmount: bool,
+    pub(super) allow_fixed: Option<Option<String>>,
+}
+
+/// A target that was looked at: what it is, and what makes it the same one later.
+pub(super) struct Looked {
+    info: DeviceInfo,
+    identity: Identity,
+    options: Options,
+}
+
+/// Root's rights for opening, unmounting and re-reading a card, and for nothing else.
+pub(super) struct Privileged<'a>(pub(super) &'a Invoker);
+
+impl Authority for Privileged<'_> {
+    fn open(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
+        self.0.as_root(|| options.open(path))?
+    }
+
+    fn unmount(&self, mount_point: &Path) -> io::Result<()> {
+        self.0.as_root(|| platform::unmount(mount_point))?
+    }
+
+    fn reread_table(&self, disk: &File) -> io::Result<()> {
+        self.0.as_root(|| platform::reread_table(disk))?
+    }
+
+    fn flush_cached(&self, disk: &File) -> io::Result<()> {
+        self.0.as_root(|| platform::flush_cached(disk))?
+    }
+}
+
+/// Describes the target and refuses what can be refused before anything is baked. `sources` are files that
+/// the card's content is read from.
+pub(super) fn look(context: &Context, wanted: &Wanted, sources: Vec<PathBuf>) -> anyhow::Result<Looked> {
+    let info = System::host().describe(&wanted.device).map_err(refusal)?;
+    let options =
+        Options { unmount: wanted.unmount, allow_fixed: wanted.allow_fixed.is_some(), sources };
+    accept(&assess(&info, 0, &options))?;
+    let identity = Identity::take(&info, &Privileged(&context.invoker));
+    Ok(Looked { info, identity, options })
+}
+
+/// Shows the target, asks, and gives back what may be written.
+pub(super) fn confirm(
+    context: &Context,
+    wanted: &Wanted,
+    looked: Looked,
+    node: &str,
+    image_size: u64,
+) -> anyhow::Result<ConfirmedTarget> {
+    let assessment = assess(&looked.info, image_size, &looked.options);
+    accept(&assessment)?;
+    let consent = if context.common.yes {
+        given(wanted)
+    } else {
+        show(context, &looked.info, node, image_size);
+        ask(&assessment)?
+    };
+    assessment.confirm(&consent, looked.identity).map_err(|refused| refusal(refused.into()))
+}
+
+/// Opens a confirmed target for this process alone, all checks repeated on the descriptor.
+pub(super) fn open(target: &ConfirmedTarget, authority: &dyn Authority) -> anyhow::Result<OpenTarget> {
+    target.open(&System::host(), authority).map_err(refusal)
+}
+
+fn accept(assessment: &Assessment) -> anyhow::Result<()> {
+    if assessment.refusals().is_empty() {
+        return Ok(());
+    }
+    Err(refusal(Refused(assessment.refusals().to_vec()).into()))
+}
+
+fn refusal(error: LookError) -> anyhow::Error {
+    let way_out = match &error {
+        LookError::Refused(refused) => refused.way_out(),
+        LookError::Denied { .. } => "run it with sudo; pibake uses root for opening the card only".to_owned(),
+        _ => "nothing was written".to_owned(),
+    };
+    let code = match &error {
+        LookError::Refused(_) => ExitCode::TargetRefused,
+        _ => ExitCode::Failed,
+    };
+    let failed: Result<(), _> = Err(error);
+    match failed.advise(code, way_out) {
+        Err(error) => error,
+        Ok(()) => unreachable!("an error stays one"),
+    }
+}
+
+/// What `--yes` agrees to.
+fn given(wanted: &Wanted) -> Consent {
+    match &wanted.allow_fixed {
+        Some(Some(typed)) => Consent::Typed(typed.clone()),
+        _ => Consent::Yes,
+    }
+}
+
+fn ask(assessment: &Assessment) -> anyhow::Result<Consent> {
+    if !prompt::somebody_there() {
+        return Err(advised(
+            ExitCode::Usage,
+            "there is nobody to ask whether this card may be overwritten",
+            "say --yes if it may",
+        ));
+    }
+    if assessment.needs_typing() {
+        let names = assessment.typeable().join("` or `");
+        return Ok(Consent::Typed(prompt::line(&format!(
+            "This disk cannot be taken out. Type `{names}` to overwrite it:"
+        ))?));
+    }
+    if prompt::yes("Everything on it will be lost.")? {
+        Ok(Consent::Yes)
+    } else {
+        Err(advised(ExitCode::TargetRefused, "not confirmed", "nothing was written"))
+    }
+}
+
+fn show(context: &Context, info: &DeviceInfo, node: &str, image_size: u64) {
+    let mut lines = vec![format!("{}: {}", info.path.display(), describe(info))];
+    lines.extend(content(context, info).into_iter().map(|line| format!("  holds {line}")));
+    lines.push(format!("  will become {node} ({})", size(image_size)));
+    eprintln!("{}", lines.join("\n"));
+}
+
+/// Model, serial and size in a line.
+pub(super) fn describe(info: &DeviceInfo) -> String {
+    let model = match (&info.model, &info.kind) {
+        (Some(model), _) => printable(model),
+        (None, Kind::RegularFile) => "a regular file".to_owned(),
+        (None, _) => "unknown model".to_owned(),
+    };
+    let serial = info.serial.as_ref().map(|serial| format!(", serial {}", printable(serial)));
+    format!("{model}{}, {}", serial.unwrap_or_default(), size(info.size))
+}
+
+/// What is on the card now, a line each; a card that cannot be read holds nothing that can be told.
+fn content(context: &Context, info: &DeviceInfo) -> Vec<String> {
+    let file = Privileged(&context.invoker).open(&info.path, OpenOptions::new().read(true));
+    match file.and_then(FileBlocks::new) {
+        Ok(blocks) => survey::survey(&std::sync::Arc::new(blocks)).lines(),
+        Err(error) => vec![format!("what cannot be read ({error})")],
+    }
+}

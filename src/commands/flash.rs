@@ -1,0 +1,124 @@
+//! `pibake flash`: one node onto one card, proved.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+
+use crate::cli::args::NodeArgs;
+use crate::cli::table::{Table, size};
+use crate::device::info::DeviceInfo;
+use crate::device::policy::ConfirmedTarget;
+use crate::disk::block::BlockRead;
+use crate::error::Advise;
+use crate::inventory::types::Layout;
+use crate::sink::card::{CardJob, CardReport, ImageRanges, TargetMedium, write_card};
+use crate::sink::receipt::{Receipt, Written};
+
+use super::card::{self, Privileged, Wanted};
+use super::context::Context;
+use super::oven;
+use super::prepare::{self, Base, Planned};
+
+pub(super) fn run(
+    context: &Context,
+    node: &str,
+    wanted: &Wanted,
+    allow_two_managers: bool,
+) -> anyhow::Result<()> {
+    let nodes = NodeArgs { nodes: vec![node.to_owned()], all: false };
+    let order = prepare::order(context, &nodes, allow_two_managers)?;
+    prepare::check_complete(context, &order)?;
+    let sources = order.nodes.iter().filter_map(|node| node.image.source.clone()).collect();
+    let looked = card::look(context, wanted, sources)?;
+    let state = prepare::state(context, &order.cluster)?;
+    let secrets = prepare::secrets(context, &order, state.seed())?;
+    let bases = prepare::bases(context, &order)?;
+    let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
+    for planned in prepare::plans_for_bake(context, &order, &bases, secrets, &locked)? {
+        context.warn(&planned.plan.warnings);
+        let base = bases.of(&planned.node)?;
+        let image: Arc<dyn BlockRead> = Arc::new(oven::edit(base, &planned)?);
+        oven::check(context, base, &planned, &image)?;
+        let target = card::confirm(context, wanted, looked, node, image.size())?;
+        let receipt = write(context, &order.cluster.name, base, &planned, &image, &target)?;
+        let path = locked.write_receipt(node, planned.plan.bake_time, &serde_json::to_value(&receipt)?)?;
+        context.note(format!("receipt {}", path.display()));
+        return report(context, target.info(), &receipt);
+    }
+    anyhow::bail!("no plan was made for {node}")
+}
+
+/// Opens the target, writes and verifies it, and lets it go.
+fn write(
+    context: &Context,
+    cluster: &str,
+    base: &Base,
+    planned: &Planned,
+    image: &Arc<dyn BlockRead>,
+    target: &ConfirmedTarget,
+) -> anyhow::Result<Receipt> {
+    let authority = Privileged(&context.invoker);
+    let started = SystemTime::now();
+    let mut medium = TargetMedium::new(card::open(target, &authority)?, &authority);
+    let layout = base.inventory.layout.clone();
+    let job = CardJob {
+        image,
+        ranges: ImageRanges::whole(image.size()),
+        place: &move |offset| place(&layout, offset),
+        subject: planned.node.name.clone(),
+        progress: context.progress.as_ref(),
+        interrupt: &context.interrupt,
+    };
+    let report = written(write_card(&mut medium, &job))?;
+    if let Err(error) = medium.release() {
+        context.note(format!("the kernel does not read the new partition table yet: {error}"));
+    }
+    let written = Written {
+        cluster,
+        node: &planned.node.name,
+        plan: planned.plan.digest,
+        base: base.image.source_sha256,
+        started,
+        finished: SystemTime::now(),
+    };
+    Ok(Receipt::new(&written, target.info(), &report))
+}
+
+fn written(result: Result<CardReport, crate::sink::card::CardFailure>) -> anyhow::Result<CardReport> {
+    let code = result.as_ref().err().map(|failure| failure.error.exit_code());
+    match code {
+        Some(code) => result.advise(code, "try again; a card or reader that fails twice is to be replaced"),
+        None => Ok(result?),
+    }
+}
+
+/// Which partition an offset lies in.
+fn place(layout: &Layout, offset: u64) -> Option<String> {
+    let inside = |(start, len): (u64, u64)| offset >= start && offset - start < len;
+    if inside(layout.boot) {
+        Some("the boot partition".to_owned())
+    } else if offset >= layout.root.0 {
+        Some("the root partition".to_owned())
+    } else {
+        None
+    }
+}
+
+fn report(context: &Context, info: &DeviceInfo, receipt: &Receipt) -> anyhow::Result<()> {
+    if context.common.json {
+        println!("{:#}", serde_json::to_value(receipt).context("writing the receipt as JSON")?);
+    } else if !context.common.quiet {
+        let mut table = Table::new(["NODE", "CARD", "WRITTEN", "AT", "READ BACK AT", ""]);
+        table.row([
+            receipt.node.clone(),
+            format!("{} ({})", info.path.display(), card::describe(info)),
+            size(receipt.written),
+            format!("{}/s", size(receipt.write_rate)),
+            format!("{}/s", size(receipt.verify_rate)),
+            "verified, safe to remove".to_owned(),
+        ]);
+        print!("{table}");
+    }
+    Ok(())
+}

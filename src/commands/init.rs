@@ -1,0 +1,65 @@
+//! `pibake init`: a commented cluster file to start from, and the cluster's identity.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::cli::table::Table;
+use crate::config::profile;
+use crate::error::{Advise, ExitCode, advised};
+use crate::state::State;
+
+use super::context::Context;
+
+pub(super) fn run(context: &Context, name: Option<&str>, dir: &Path) -> anyhow::Result<()> {
+    let Some(name) = name else {
+        list();
+        return Ok(());
+    };
+    let key = profile::find_public_key(&context.invoker.home);
+    let text = profile::template(name, key.as_deref()).ok_or_else(|| {
+        advised(ExitCode::Usage, format!("no such profile: {name}"), "`pibake init` lists them")
+    })?;
+    let file = dir.join("pibake.toml");
+    write_new(&file, &text)?;
+    let state = dir.join(".pibake").join(cluster_name(&text)?);
+    State::create(&state, context.progress.as_ref(), &context.interrupt)?;
+    context.note(format!(
+        "wrote {}, and a new cluster identity in {}\n\
+         next: name the image in it, then `pibake plan --all` shows what would be written",
+        file.display(),
+        state.display()
+    ));
+    Ok(())
+}
+
+fn list() {
+    let mut table = Table::new(["PROFILE", "WHAT IT IS"]);
+    for profile in profile::list() {
+        table.row([profile.name, profile.description]);
+    }
+    print!("{table}");
+}
+
+/// Writes a file that is not there yet.
+fn write_new(path: &Path, text: &str) -> anyhow::Result<()> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path);
+    if file.as_ref().is_err_and(|error| error.kind() == ErrorKind::AlreadyExists) {
+        return Err(advised(
+            ExitCode::Usage,
+            format!("{} is there already", path.display()),
+            "name another directory with --dir; nothing was written",
+        ));
+    }
+    file.and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("writing {}", path.display()))
+        .advise(ExitCode::Failed, "name an existing directory that may be written to with --dir")
+}
+
+fn cluster_name(text: &str) -> anyhow::Result<String> {
+    let table: toml::Table = text.parse().context("reading the profile")?;
+    let name = table.get("name").and_then(toml::Value::as_str);
+    Ok(name.context("the profile has no name")?.to_owned())
+}

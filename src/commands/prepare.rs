@@ -1,0 +1,299 @@
+//! From the command line to plans: what every command that looks at nodes goes through.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::cli::args::NodeArgs;
+use crate::cli::prompt;
+use crate::config::overlay::{self, LoadedOverlay};
+use crate::config::secret::{Ask, Request, Resolver, ThisMachine, parse_source, placeholders};
+use crate::config::types::{Cluster, Node, NodeSecrets, Secret};
+use crate::config::{self, Selection};
+use crate::error::{Advise, ExitCode, advised};
+use crate::inventory::{self, types::Inventory};
+use crate::plan::build::{Inputs, build};
+use crate::plan::change::Plan;
+use crate::plan::select::{overlay_names, secret_params};
+use crate::source::{self, BaseImage, OpenImage};
+use crate::state::identity::{NodeIdentity, Seed};
+use crate::state::{LockedState, State};
+
+use super::context::Context;
+
+const FIX_FILE: &str = "correct the cluster file and try again; nothing was written";
+
+/// A cluster file, and which of its nodes are meant.
+pub(super) struct Order {
+    pub(super) cluster: Cluster,
+    pub(super) nodes: Vec<Node>,
+    pub(super) overlays: Vec<LoadedOverlay>,
+}
+
+/// An image that nodes are baked from, and what was found in it.
+pub(super) struct Base {
+    pub(super) image: BaseImage,
+    pub(super) inventory: Inventory,
+}
+
+/// Every image the order needs, each opened and looked into once, by the path that nodes name.
+pub(super) struct Bases(BTreeMap<PathBuf, Base>);
+
+impl Bases {
+    /// The image a node is baked from.
+    pub(super) fn of(&self, node: &Node) -> anyhow::Result<&Base> {
+        let path = node.image.source.as_ref();
+        path.and_then(|path| self.0.get(path)).with_context(|| format!("{}: no image was opened", node.name))
+    }
+}
+
+/// Reads the cluster file, picks the nodes and loads the overlays they ask for.
+pub(super) fn order(context: &Context, wanted: &NodeArgs, allow_two_managers: bool) -> anyhow::Result<Order> {
+    let selection = Selection {
+        cluster_file: context.common.cluster.clone(),
+        profile: context.common.profile.clone(),
+        image: context.common.image.clone(),
+        cwd: context.cwd.clone(),
+        home: context.invoker.home.clone(),
+        allow_two_managers,
+    };
+    let cluster = config::load(&selection).advise(ExitCode::Usage, FIX_FILE)?;
+    context.warn(&cluster.warnings);
+    let nodes = pick(&cluster, wanted)?;
+    let overlays = overlay::load(Some(&cluster.base_dir), overlay_names(&nodes)).map_err(|errors| {
+        advised(ExitCode::Usage, lines(&errors), "correct the overlay and try again; nothing was written")
+    })?;
+    Ok(Order { cluster, nodes, overlays })
+}
+
+fn pick(cluster: &Cluster, wanted: &NodeArgs) -> anyhow::Result<Vec<Node>> {
+    if wanted.all {
+        return Ok(cluster.nodes.clone());
+    }
+    let known = |name: &String| cluster.nodes.iter().any(|node| node.name == *name);
+    let unknown: Vec<&str> =
+        wanted.nodes.iter().filter(|name| !known(name)).map(String::as_str).collect();
+    if !unknown.is_empty() {
+        let names: Vec<&str> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
+        return Err(advised(
+            ExitCode::Usage,
+            format!("no such node in the cluster file: {}", unknown.join(", ")),
+            format!("its nodes are {}", names.join(", ")),
+        ));
+    }
+    Ok(cluster.nodes.iter().filter(|node| wanted.nodes.contains(&node.name)).cloned().collect())
+}
+
+/// Opens every image and looks into it.
+pub(super) fn bases(context: &Context, order: &Order) -> anyhow::Result<Bases> {
+    let cache_dir = context.invoker.cache_dir();
+    let mut bases = BTreeMap::new();
+    for node in &order.nodes {
+        let Some(path) = &node.image.source else { continue };
+        if !bases.contains_key(path) {
+            let base = open_base(context, path, node.image.sha256, &cache_dir)?;
+            bases.insert(path.clone(), base);
+        }
+    }
+    Ok(Bases(bases))
+}
+
+fn open_base(
+    context: &Context,
+    path: &Path,
+    expected_sha256: Option<[u8; 32]>,
+    cache_dir: &Path,
+) -> anyhow::Result<Base> {
+    let request = OpenImage {
+        path,
+        expected_sha256,
+        cache_dir,
+        progress: context.progress.as_ref(),
+        interrupt: &context.interrupt,
+    };
+    let image = source::open(&request)
+        .advise(ExitCode::Failed, "download the image again, or name another with --image")?;
+    let inventory = inventory::take(&image.blocks)
+        .with_context(|| format!("looking into {}", path.display()))
+        .advise(ExitCode::Failed, "pibake bakes Raspberry Pi OS and Raspbian Lite images, Jessie to Trixie")?;
+    Ok(Base { image, inventory })
+}
+
+/// The plans of an order, with everything they were made from.
+pub(super) struct Planned {
+    pub(super) node: Node,
+    pub(super) plan: Plan,
+    pub(super) generation_seed: [u8; 32],
+}
+
+/// Plans every node for `pibake plan`: creates no state and asks for no secret.
+pub(super) fn plans_for_show(
+    context: &Context,
+    order: &Order,
+    bases: &Bases,
+    state: Option<&State>,
+) -> anyhow::Result<Vec<Planned>> {
+    let identities = order.nodes.iter().map(|node| match state {
+        Some(state) => state.existing_identity(&node.name),
+        None => Ok(None),
+    });
+    let identities: Vec<NodeIdentity> = identities
+        .map(|found| Ok(found?.unwrap_or_else(NodeIdentity::placeholder)))
+        .collect::<anyhow::Result<_>>()?;
+    let requests = requests(order)?;
+    let secrets = requests.iter().map(placeholders).collect();
+    build_all(context, order, bases, secrets, identities)
+}
+
+/// Plans every node for baking: with its identity, made now if it has none, and its secrets.
+pub(super) fn plans_for_bake(
+    context: &Context,
+    order: &Order,
+    bases: &Bases,
+    secrets: Vec<NodeSecrets>,
+    state: &LockedState<'_>,
+) -> anyhow::Result<Vec<Planned>> {
+    let identities = order.nodes.iter().map(|node| state.identity(&node.name));
+    let identities = identities.collect::<Result<Vec<_>, _>>().context("making the nodes' identities")?;
+    state.write_known_hosts(&order.cluster.nodes).context("writing known_hosts")?;
+    build_all(context, order, bases, secrets, identities)
+}
+
+fn build_all(
+    context: &Context,
+    order: &Order,
+    bases: &Bases,
+    secrets: Vec<NodeSecrets>,
+    identities: Vec<NodeIdentity>,
+) -> anyhow::Result<Vec<Planned>> {
+    let bake_time = context.bake_time()?;
+    let mut plans = Vec::new();
+    let mut errors = Vec::new();
+    for ((node, secrets), identity) in order.nodes.iter().zip(&secrets).zip(&identities) {
+        let base = bases.of(node)?;
+        let inputs = Inputs {
+            inventory: &base.inventory,
+            cluster: &order.cluster,
+            node,
+            overlays: &order.overlays,
+            secrets,
+            identity,
+            bake_time,
+            version: env!("CARGO_PKG_VERSION"),
+            base_sha256: base.image.source_sha256,
+        };
+        match build(&inputs) {
+            Ok(plan) => {
+                let generation_seed = identity.seed.derive(&node.name, "inode generations");
+                plans.push(Planned { node: node.clone(), plan, generation_seed });
+            }
+            Err(found) => errors.extend(found.iter().map(|error| format!("{}: {error}", node.name))),
+        }
+    }
+    if errors.is_empty() { Ok(plans) } else { Err(advised(ExitCode::Usage, errors.join("\n"), FIX_FILE)) }
+}
+
+/// The state, announced and agreed to when it is a new one.
+pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<State> {
+    let dir = State::locate(cluster, context.common.state.as_deref(), &context.cwd);
+    if let Some(state) = State::open_existing(&dir)? {
+        return Ok(state);
+    }
+    context.note(format!("a new cluster identity for {} will be kept in {}", cluster.name, dir.display()));
+    if !context.common.yes && !(prompt::somebody_there() && prompt::yes("Make it?")?) {
+        return Err(advised(
+            ExitCode::Usage,
+            format!("cluster {} has no identity yet", cluster.name),
+            "make it with `pibake init`, or say --yes; an existing one is named with --state",
+        ));
+    }
+    Ok(State::create(&dir, context.progress.as_ref(), &context.interrupt)?)
+}
+
+/// Everything the order needs and does not have, told in one message: image files and secrets.
+pub(super) fn check_complete(context: &Context, order: &Order) -> anyhow::Result<()> {
+    let mut missing = missing_images(order);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    // Nothing is asked of a person for a run that cannot go on; the rest is looked for all the same.
+    if let Err(error) = resolve(context, order, &Seed::new([0; 32]), &mut NobodyAsks) {
+        missing.push(format!("{error:#}"));
+    }
+    Err(advised(ExitCode::Usage, missing.join("\n"), FIX_FILE))
+}
+
+fn missing_images(order: &Order) -> Vec<String> {
+    let (mut missing, mut seen) = (Vec::new(), BTreeSet::new());
+    for node in &order.nodes {
+        match &node.image.source {
+            None => missing.push(format!("{}: no image is named; give [image] source or --image", node.name)),
+            Some(path) if !path.exists() && seen.insert(path) => {
+                missing.push(format!("no such image file: {}", path.display()));
+            }
+            Some(_) => {}
+        }
+    }
+    missing
+}
+
+/// Fetches the secrets of every node, asking at the terminal last.
+pub(super) fn secrets(context: &Context, order: &Order, seed: &Seed) -> anyhow::Result<Vec<NodeSecrets>> {
+    resolve(context, order, seed, &mut Terminal)
+}
+
+fn resolve(
+    context: &Context,
+    order: &Order,
+    seed: &Seed,
+    ask: &mut dyn Ask,
+) -> anyhow::Result<Vec<NodeSecrets>> {
+    let requests = requests(order)?;
+    let mut run = |words: &[String]| context.invoker.output(words);
+    let mut outside = ThisMachine::new(&mut run);
+    let mut resolver = Resolver::new(ask, &mut outside, &order.cluster.base_dir, &context.invoker.home);
+    let secrets = resolver
+        .resolve(&requests, seed)
+        .advise(ExitCode::Usage, "provide what is missing and try again; nothing was written")?;
+    context.warn(resolver.warnings());
+    Ok(secrets)
+}
+
+fn requests(order: &Order) -> anyhow::Result<Vec<Request<'_>>> {
+    order.nodes.iter().map(|node| request(node, &order.overlays)).collect()
+}
+
+fn request<'a>(node: &'a Node, overlays: &[LoadedOverlay]) -> anyhow::Result<Request<'a>> {
+    let params = secret_params(node, overlays).into_iter().map(|(at, name, value)| {
+        let source = parse_source(value).map_err(|message| {
+            let what = format!("{}: overlay parameter {name}: {message}", node.name);
+            advised(ExitCode::Usage, what, FIX_FILE)
+        })?;
+        Ok((at, name.to_owned(), source))
+    });
+    Ok(Request { node, overlay_params: params.collect::<anyhow::Result<_>>()? })
+}
+
+/// Asks the person at the terminal.
+struct Terminal;
+
+impl Ask for Terminal {
+    fn prompt(&mut self, text: &str) -> io::Result<Secret> {
+        prompt::secret(text)
+    }
+}
+
+/// Answers for a person who is not asked: enough to find out what else is missing.
+struct NobodyAsks;
+
+impl Ask for NobodyAsks {
+    fn prompt(&mut self, _text: &str) -> io::Result<Secret> {
+        Ok(Secret::new("not asked yet".to_owned()))
+    }
+}
+
+fn lines<E: std::fmt::Display>(errors: &[E]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
