@@ -8,6 +8,8 @@ mod medium;
 mod spans;
 mod steps;
 mod target;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use medium::CardMedium;

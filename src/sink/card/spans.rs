@@ -208,15 +208,21 @@ mod tests {
             ],
         );
         let spans = ranges.spans(4096, 100 * MIB).unwrap();
+        // What would be a second span is less than 4 MiB.
         assert_eq!(
             pieces(&spans),
-            [
-                vec![(0, MIB), (40 * MIB, 44 * MIB)],
-                vec![(44 * MIB, 46 * MIB), (50 * MIB, 50 * MIB + 4096), (99 * MIB, 100 * MIB)],
-            ]
-            .map(|pieces| pieces)
+            [vec![
+                (0, MIB),
+                (40 * MIB, 44 * MIB),
+                (44 * MIB, 46 * MIB),
+                (50 * MIB, 50 * MIB + 4096),
+                (99 * MIB, 100 * MIB),
+            ]]
         );
-        assert_eq!(spans[0].digest([0; 32]).gaps, [Gap { offset: MIB, len: 39 * MIB }]);
+        let digest = spans[0].digest([0; 32]);
+        assert_eq!((digest.offset, digest.len), (0, 100 * MIB));
+        assert_eq!(digest.gaps.len(), 3);
+        assert_eq!(digest.gaps[0], Gap { offset: MIB, len: 39 * MIB });
     }
 
     #[test]
