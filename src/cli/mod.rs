@@ -3,6 +3,7 @@
 pub mod args;
 pub mod progress;
 pub mod prompt;
+pub mod survey;
 pub mod table;
 
 use std::io::Write;

@@ -3,8 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::cli::prompt;
+use crate::cli::survey::in_short;
 use crate::cli::table::{printable, size};
 use crate::device::authority::Authority;
 use crate::device::identity::Identity;
@@ -13,9 +15,9 @@ use crate::device::open::OpenTarget;
 use crate::device::platform::{self, System};
 use crate::device::policy::{Assessment, Consent, ConfirmedTarget, Options, assess};
 use crate::device::refusal::{LookError, Refused};
-use crate::disk::block::FileBlocks;
+use crate::disk::block::{BlockRead, FileBlocks};
 use crate::error::{Advise, ExitCode, advised};
-use crate::inventory::survey;
+use crate::inventory::survey::survey;
 use crate::invoker::Invoker;
 
 use super::context::Context;
@@ -145,7 +147,7 @@ fn ask(assessment: &Assessment) -> anyhow::Result<Consent> {
 
 fn show(context: &Context, info: &DeviceInfo, node: &str, image_size: u64) {
     let mut lines = vec![format!("{}: {}", info.path.display(), describe(info))];
-    lines.extend(content(context, info).into_iter().map(|line| format!("  holds {line}")));
+    lines.push(format!("  holds {}", content(context, info)));
     lines.push(format!("  will become {node} ({})", size(image_size)));
     eprintln!("{}", lines.join("\n"));
 }
@@ -161,11 +163,16 @@ pub(super) fn describe(info: &DeviceInfo) -> String {
     format!("{model}{}, {}", serial.unwrap_or_default(), size(info.size))
 }
 
-/// What is on the card now, a line each; a card that cannot be read holds nothing that can be told.
-fn content(context: &Context, info: &DeviceInfo) -> Vec<String> {
-    let file = Privileged(&context.invoker).open(&info.path, OpenOptions::new().read(true));
-    match file.and_then(FileBlocks::new) {
-        Ok(blocks) => survey::survey(&std::sync::Arc::new(blocks)).lines(),
-        Err(error) => vec![format!("what cannot be read ({error})")],
+/// What is on the card now; one that cannot be read holds nothing that can be told.
+fn content(context: &Context, info: &DeviceInfo) -> String {
+    match open_to_read(context, &info.path) {
+        Ok(blocks) => in_short(&survey(&blocks)),
+        Err(error) => format!("what cannot be read ({error})"),
     }
+}
+
+/// Opens a disk or a file to look at it.
+pub(super) fn open_to_read(context: &Context, path: &Path) -> io::Result<Arc<dyn BlockRead>> {
+    let file = Privileged(&context.invoker).open(path, OpenOptions::new().read(true))?;
+    Ok(Arc::new(FileBlocks::new(file)?))
 }

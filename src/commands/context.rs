@@ -20,6 +20,7 @@ pub(super) struct Context {
     pub(super) progress: Arc<dyn Progress>,
     pub(super) interrupt: Interrupt,
     pub(super) cwd: PathBuf,
+    pub(super) cache_dir: PathBuf,
 }
 
 impl Context {
@@ -29,7 +30,8 @@ impl Context {
         let interrupt = Interrupt::on_signals().context("listening for signals")?;
         let cwd = std::env::current_dir().context("finding the current directory")?;
         let progress = progress::choose(common.json, common.quiet);
-        Ok(Self { common, invoker, progress, interrupt, cwd })
+        let cache_dir = invoker.cache_dir();
+        Ok(Self { common, invoker, progress, interrupt, cwd, cache_dir })
     }
 
     /// Tells a person something that is no error.

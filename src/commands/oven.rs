@@ -73,7 +73,7 @@ pub(super) fn bake(
             Arc::new(out.written()?)
         }
         Format::ImgZst => {
-            write_zst(&edited, &context.invoker.cache_dir(), &out, progress, interrupt)?;
+            write_zst(&edited, &context.cache_dir, &out, progress, interrupt)?;
             Arc::new(SeekableZst::open(out.open_again()?)?)
         }
     };

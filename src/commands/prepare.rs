@@ -88,12 +88,11 @@ fn pick(cluster: &Cluster, wanted: &NodeArgs) -> anyhow::Result<Vec<Node>> {
 
 /// Opens every image and looks into it.
 pub(super) fn bases(context: &Context, order: &Order) -> anyhow::Result<Bases> {
-    let cache_dir = context.invoker.cache_dir();
     let mut bases = BTreeMap::new();
     for node in &order.nodes {
         let Some(path) = &node.image.source else { continue };
         if !bases.contains_key(path) {
-            let base = open_base(context, path, node.image.sha256, &cache_dir)?;
+            let base = open_base(context, path, node.image.sha256)?;
             bases.insert(path.clone(), base);
         }
     }
@@ -104,12 +103,11 @@ fn open_base(
     context: &Context,
     path: &Path,
     expected_sha256: Option<[u8; 32]>,
-    cache_dir: &Path,
 ) -> anyhow::Result<Base> {
     let request = OpenImage {
         path,
         expected_sha256,
-        cache_dir,
+        cache_dir: &context.cache_dir,
         progress: context.progress.as_ref(),
         interrupt: &context.interrupt,
     };
