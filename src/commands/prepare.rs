@@ -193,12 +193,21 @@ fn build_all(
     if errors.is_empty() { Ok(plans) } else { Err(advised(ExitCode::Usage, errors.join("\n"), FIX_FILE)) }
 }
 
+/// The state if there is one; none is made.
+pub(super) fn existing_state(context: &Context, cluster: &Cluster) -> anyhow::Result<Option<State>> {
+    Ok(State::open_existing(&state_dir(context, cluster))?)
+}
+
+fn state_dir(context: &Context, cluster: &Cluster) -> PathBuf {
+    State::locate(cluster, context.common.state.as_deref(), &context.cwd)
+}
+
 /// The state, announced and agreed to when it is a new one.
 pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<State> {
-    let dir = State::locate(cluster, context.common.state.as_deref(), &context.cwd);
-    if let Some(state) = State::open_existing(&dir)? {
+    if let Some(state) = existing_state(context, cluster)? {
         return Ok(state);
     }
+    let dir = state_dir(context, cluster);
     context.note(format!("a new cluster identity for {} will be kept in {}", cluster.name, dir.display()));
     if !context.common.yes && !(prompt::somebody_there() && prompt::yes("Make it?")?) {
         return Err(advised(

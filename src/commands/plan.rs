@@ -1,0 +1,45 @@
+//! `pibake plan`: what would be written, file by file, and why.
+
+use data_encoding::HEXLOWER;
+use serde_json::json;
+
+use crate::cli::args::NodeArgs;
+use crate::plan::show;
+use crate::state::State;
+
+use super::context::Context;
+use super::prepare::{self, Planned};
+
+pub(super) fn run(context: &Context, nodes: &NodeArgs, allow_two_managers: bool) -> anyhow::Result<()> {
+    let order = prepare::order(context, nodes, allow_two_managers)?;
+    prepare::check_complete(context, &order)?;
+    let state = prepare::existing_state(context, &order.cluster)?;
+    let bases = prepare::bases(context, &order)?;
+    let plans = prepare::plans_for_show(context, &order, &bases, state.as_ref())?;
+    let changed = changed_since_flashed(state.as_ref(), &plans)?;
+    if context.common.json {
+        let views: Vec<_> = plans.iter().map(|planned| show::view(&planned.plan, true)).collect();
+        println!("{:#}", json!({ "plans": views, "changed_since_flashed": changed }));
+        return Ok(());
+    }
+    for planned in &plans {
+        print!("{}", show::text(&planned.plan, context.common.verbose));
+    }
+    if !changed.is_empty() {
+        println!("\nflashed with another plan than this: {}", changed.join(", "));
+    }
+    Ok(())
+}
+
+/// Nodes whose newest card was flashed with another plan.
+fn changed_since_flashed(state: Option<&State>, plans: &[Planned]) -> anyhow::Result<Vec<String>> {
+    let mut changed = Vec::new();
+    for Planned { node, plan, .. } in plans {
+        let receipts = state.map_or(Ok(Vec::new()), |state| state.receipts(&node.name))?;
+        let flashed = receipts.last().and_then(|newest| newest.receipt.get("plan")?.as_str());
+        if flashed.is_some_and(|digest| digest != HEXLOWER.encode(&plan.digest)) {
+            changed.push(node.name.clone());
+        }
+    }
+    Ok(changed)
+}
