@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod content;
 pub(crate) mod disk;
+pub(crate) mod exercise;
 pub(crate) mod kernel;
 pub(crate) mod matrix;
 pub(crate) mod op;
