@@ -7,9 +7,6 @@ use std::fmt;
 /// at 32 KiB.
 pub const HEAD: usize = 64 << 10;
 
-/// What a file without a byte looks like.
-pub(super) const EMPTY: &str = "an empty file";
-
 /// How an image is published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -68,7 +65,7 @@ pub enum Content {
 #[must_use]
 pub fn recognise(head: &[u8]) -> Content {
     if head.is_empty() {
-        return Content::Other(EMPTY);
+        return Content::Other("an empty file");
     }
     if let [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] = head {
         // A skippable frame, which may come before any other.

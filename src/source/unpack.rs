@@ -1,13 +1,17 @@
-//! From a packed file to a sparse raw one: one thread decodes, this one writes, a third hashes.
+//! From a packed file to a sparse raw one: one thread or more decode, this one writes, another reads what
+//! was written and hashes it.
 //!
-//! The chunks go round: decoder, writer, hasher, and back to the decoder to be filled again, so memory is
-//! bounded whatever the image's size.
+//! Chunks come in any order (the blocks of an .xz file are decoded in parallel), but a hash is made in order:
+//! so the hasher follows the writer through the file, which is still in memory then. Nothing is kept but a
+//! few chunks, so memory is bounded whatever the image's size.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread;
 
 use sha2::{Digest, Sha256};
@@ -15,9 +19,9 @@ use sha2::{Digest, Sha256};
 use crate::interrupt::Interrupt;
 use crate::progress::{Event, Phase, Progress};
 
-use super::decode::{Chunk, Output, Packed, decode};
+use super::decode::{Chunk, Output, Packed, Pool, decode};
 use super::error::SourceError;
-use super::format::{Content, EMPTY, Format, furthest_partition_end, recognise};
+use super::format::{Content, Format, HEAD, furthest_partition_end, recognise};
 use super::hash::subject_of;
 
 /// More than this no MBR can address: what unpacks to more was made to fill disks.
@@ -26,7 +30,7 @@ const SIZE_LIMIT: u64 = 2 << 40;
 /// Zeros become holes in units of this size, in bytes: smaller ones would only scatter the file.
 const UNIT: usize = 64 << 10;
 
-/// Chunks under way between two threads.
+/// Chunks on their way from the decoders to the writer.
 const DEPTH: usize = 4;
 
 /// What was unpacked.
@@ -54,26 +58,28 @@ pub(super) fn unpack(
     let phase = Phase::Decoding;
     progress.event(Event::Start { phase, subject: subject.clone(), total: Some(total) });
 
-    let (to_writer, from_decoder) = sync_channel(DEPTH);
-    let (to_hasher, from_writer) = sync_channel(DEPTH);
-    let (to_decoder, spent) = channel();
-    let mut writer = Writer { packed, target, target_path, written: 0, partitions_end: None };
-    let unpacked = thread::scope(|threads| {
-        let decoder = threads.spawn(move || decode(packed, &mut Output::new(to_writer, spent)));
-        let hasher = threads.spawn(move || hash(&from_writer, |buffer| drop(to_decoder.send(buffer))));
-        // Taking both channel ends along, so that the other threads end whatever becomes of the writer.
-        let written = writer.take_all(from_decoder, to_hasher, interrupt, |done| {
+    let pool = Arc::new(Pool::default());
+    let (chunks, from_decoder) = sync_channel(DEPTH);
+    let (runs, from_writer) = channel();
+    let output = Output::new(chunks, Arc::clone(&pool));
+    let mut writer =
+        Writer { packed, target, target_path, size: 0, head_checked: false, partitions_end: None };
+    let sha256 = thread::scope(|threads| {
+        let decoder = threads.spawn(move || decode(packed, output));
+        let hasher = threads.spawn(move || hash(target, &from_writer));
+        // Takes both channels' ends along, so that the other threads end whatever becomes of the writer.
+        let written = writer.take_all(from_decoder, runs, &pool, interrupt, |done| {
             progress.event(Event::Advance { phase, subject: subject.clone(), done });
         });
         let decoded = joined(decoder);
         let sha256 = joined(hasher);
         // The writer's error comes first: the decoder stops without a reason of its own when it fails.
         written.and(decoded)?;
-        let size = writer.finish()?;
-        Ok::<_, SourceError>(Unpacked { size, sha256 })
+        writer.finish()?;
+        sha256.map_err(SourceError::io("reading", target_path))
     })?;
     progress.event(Event::Finish { phase, subject });
-    Ok(unpacked)
+    Ok(Unpacked { size: writer.size, sha256 })
 }
 
 /// The result of a thread; its panic goes on in this one.
@@ -81,22 +87,51 @@ fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-fn hash(chunks: &Receiver<Vec<u8>>, give_back: impl Fn(Vec<u8>)) -> [u8; 32] {
+/// A stretch of the target that was written: its offset and length in bytes.
+type Run = (u64, u64);
+
+/// Hashes the target in order, as far as it is written without a gap.
+fn hash(target: &File, written: &Receiver<Run>) -> io::Result<[u8; 32]> {
     let mut digest = Sha256::new();
-    for bytes in chunks {
-        digest.update(&bytes);
-        give_back(bytes);
+    let mut buffer = Vec::new();
+    let mut hashed = 0;
+    let mut ahead = BTreeMap::new();
+    for (offset, len) in written {
+        ahead.insert(offset, len);
+        while let Some(len) = ahead.remove(&hashed) {
+            buffer.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+            read_padded(target, &mut buffer, hashed)?;
+            digest.update(&buffer);
+            hashed += len;
+        }
     }
-    digest.finalize().into()
+    Ok(digest.finalize().into())
 }
 
-/// Puts chunks into the target in order, zeros as holes.
+/// Reads, with zeros for what lies behind the end: a hole there is part of the image, if not yet of the file.
+fn read_padded(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], offset + filled as u64) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer[filled..].fill(0);
+    Ok(())
+}
+
+/// Puts chunks into the target, zeros as holes.
 struct Writer<'a> {
     packed: Packed<'a>,
     target: &'a File,
     target_path: &'a Path,
-    /// Bytes of the image seen so far, holes included.
-    written: u64,
+    /// End of the furthest chunk so far, holes included.
+    size: u64,
+    /// Whether it is known to begin like a disk image; a first chunk may be too short to tell.
+    head_checked: bool,
     /// How far the image must reach to hold its partitions.
     partitions_end: Option<u64>,
 }
@@ -105,23 +140,29 @@ impl Writer<'_> {
     fn take_all(
         &mut self,
         chunks: Receiver<Chunk>,
-        hasher: SyncSender<Vec<u8>>,
+        written: Sender<Run>,
+        pool: &Pool,
         interrupt: &Interrupt,
         mut report: impl FnMut(u64),
     ) -> Result<(), SourceError> {
-        for Chunk { bytes, consumed } in chunks {
+        let mut done = 0;
+        for Chunk { offset, bytes, consumed } in chunks {
             interrupt.check()?;
-            if self.written == 0 {
+            if offset == 0 && bytes.len() >= HEAD {
                 self.check_head(&bytes)?;
             }
-            if self.written + bytes.len() as u64 > SIZE_LIMIT {
-                return Err(SourceError::TooLarge { path: self.packed.path.into(), limit: SIZE_LIMIT });
-            }
-            self.write(&bytes).map_err(|error| self.write_failed(error))?;
-            self.written += bytes.len() as u64;
-            report(consumed);
-            // The hasher ends only when its sender is dropped, so it is there to take this.
-            drop(hasher.send(bytes));
+            let len = bytes.len() as u64;
+            let end = offset
+                .checked_add(len)
+                .filter(|end| *end <= SIZE_LIMIT)
+                .ok_or_else(|| SourceError::TooLarge { path: self.packed.path.into(), limit: SIZE_LIMIT })?;
+            self.write(offset, &bytes).map_err(|error| self.write_failed(error))?;
+            self.size = self.size.max(end);
+            pool.put(bytes);
+            // The hasher leaves early only when it cannot read, and then says so itself.
+            let _ = written.send((offset, len));
+            done += consumed;
+            report(done);
         }
         Ok(())
     }
@@ -129,6 +170,7 @@ impl Writer<'_> {
     /// Stops a file that holds no disk image before it was unpacked for minutes.
     fn check_head(&mut self, head: &[u8]) -> Result<(), SourceError> {
         let path = self.packed.path.to_owned();
+        self.head_checked = true;
         self.partitions_end = furthest_partition_end(head);
         match recognise(head) {
             Content::Image(Format::Raw) => Ok(()),
@@ -137,30 +179,31 @@ impl Writer<'_> {
         }
     }
 
-    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut at = 0;
-        for run in bytes.chunks(UNIT).collect::<Vec<_>>().chunk_by(|a, b| is_zero(a) == is_zero(b)) {
+        let units: Vec<&[u8]> = bytes.chunks(UNIT).collect();
+        for run in units.chunk_by(|a, b| is_zero(a) == is_zero(b)) {
             let len = run.iter().map(|unit| unit.len()).sum::<usize>();
-            if !run.first().is_some_and(|unit| is_zero(unit)) {
-                self.target.write_all_at(&bytes[at..at + len], self.written + at as u64)?;
+            if !is_zero(run[0]) {
+                self.target.write_all_at(&bytes[at..at + len], offset + at as u64)?;
             }
             at += len;
         }
         Ok(())
     }
 
-    /// Gives the file its size, and makes it last; answers the size.
-    fn finish(&self) -> Result<u64, SourceError> {
-        if self.written == 0 {
-            let path = self.packed.path.into();
-            return Err(SourceError::LooksLike { path, packed: true, what: EMPTY });
+    /// Gives the file its size, and makes it last.
+    fn finish(&mut self) -> Result<(), SourceError> {
+        if !self.head_checked {
+            let mut head = vec![0; self.size.min(HEAD as u64) as usize];
+            read_padded(self.target, &mut head, 0).map_err(SourceError::io("reading", self.target_path))?;
+            self.check_head(&head)?;
         }
-        if let Some(needed) = self.partitions_end.filter(|end| *end > self.written) {
-            return Err(cut_short(self.packed.path, self.written, needed));
+        if let Some(needed) = self.partitions_end.filter(|end| *end > self.size) {
+            return Err(cut_short(self.packed.path, self.size, needed));
         }
-        self.target.set_len(self.written).map_err(|error| self.write_failed(error))?;
-        self.target.sync_all().map_err(|error| self.write_failed(error))?;
-        Ok(self.written)
+        self.target.set_len(self.size).map_err(|error| self.write_failed(error))?;
+        self.target.sync_all().map_err(|error| self.write_failed(error))
     }
 
     fn write_failed(&self, error: io::Error) -> SourceError {

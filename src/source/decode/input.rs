@@ -21,7 +21,12 @@ pub(super) struct Input<'a> {
 impl<'a> Input<'a> {
     /// Starts at the beginning of `file`.
     pub(super) fn new(file: &'a File) -> Self {
-        Self { file, buffer: vec![0; BUFFER], unread: 0..0, offset: Rc::default() }
+        Self::at(file, 0)
+    }
+
+    /// Starts at `offset` of `file`.
+    pub(super) fn at(file: &'a File, offset: u64) -> Self {
+        Self { file, buffer: vec![0; BUFFER], unread: 0..0, offset: Rc::new(Cell::new(offset)) }
     }
 
     /// Offset of the next byte.
@@ -121,7 +126,7 @@ mod tests {
 
     #[test]
     fn reads_peeks_and_seeks_agree_with_the_file() {
-        let bytes: Vec<u8> = (0..BUFFER as u32 * 3).map(|n| (n * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..BUFFER as u32 * 3).map(|n| (n ^ (n >> 7)) as u8).collect();
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         let mut input = Input::new(&file);

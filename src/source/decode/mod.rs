@@ -5,6 +5,8 @@ mod gz;
 mod input;
 mod output;
 mod xz;
+mod xz_blocks;
+mod xz_map;
 mod zip;
 mod zst;
 
@@ -13,7 +15,7 @@ use std::io;
 use std::path::Path;
 
 use input::Input;
-pub(super) use output::{Chunk, Output};
+pub(super) use output::{Chunk, Output, Pool};
 
 use super::error::SourceError;
 use super::format::{Format, Packing};
@@ -37,13 +39,13 @@ pub(super) struct Packed<'a> {
 ///
 /// # Errors
 /// Whatever is wrong with the file; [`SourceError::Interrupted`] when nobody takes the chunks any more.
-pub(super) fn decode(packed: Packed<'_>, out: &mut Output) -> Result<(), SourceError> {
+pub(super) fn decode(packed: Packed<'_>, mut out: Output) -> Result<(), SourceError> {
     let mut input = Input::new(packed.file);
     match packed.packing {
-        Packing::Xz => xz::decode(packed, &mut input, out)?,
-        Packing::Zst => zst::decode(packed, &mut input, out)?,
-        Packing::Gz => gz::decode(packed, &mut input, out)?,
-        Packing::Zip => zip::decode(packed, input, out)?,
+        Packing::Xz => return xz::decode(packed, &mut input, out),
+        Packing::Zst => zst::decode(packed, &mut input, &mut out)?,
+        Packing::Gz => gz::decode(packed, &mut input, &mut out)?,
+        Packing::Zip => zip::decode(packed, input, &mut out)?,
     }
     out.finish()
 }

@@ -1,34 +1,69 @@
-//! Where decoders put what they unpack: chunks of one size, handed to another thread.
+//! Where decoders put what they unpack: chunks that know their place, handed to another thread.
 
-use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::interrupt::Interrupted;
 use crate::source::error::SourceError;
 
-/// Size of every chunk but the last, in bytes: large enough for writes a disk likes.
-pub(in crate::source) const CHUNK: usize = 1 << 20;
+/// Size of every chunk but the last of a run, in bytes: large enough for writes a disk likes.
+const CHUNK: usize = 1 << 20;
 
-/// The next bytes of the image.
+/// A stretch of the image.
 pub(in crate::source) struct Chunk {
-    /// [`CHUNK`] bytes, of which only the last chunk's may be fewer.
+    /// Its place in the image.
+    pub(in crate::source) offset: u64,
+    /// Never empty.
     pub(in crate::source) bytes: Vec<u8>,
-    /// How far the packed file was read for it.
+    /// How many packed bytes were read for it.
     pub(in crate::source) consumed: u64,
 }
 
-/// Collects what a decoder makes.
+/// Buffers to be filled again.
+#[derive(Default)]
+pub(in crate::source) struct Pool(Mutex<Vec<Vec<u8>>>);
+
+impl Pool {
+    /// Takes a buffer nobody needs any more.
+    pub(in crate::source) fn put(&self, buffer: Vec<u8>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+
+    /// A buffer of [`CHUNK`] bytes of whatever content.
+    fn take(&self) -> Vec<u8> {
+        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+        buffer.resize(CHUNK, 0);
+        buffer
+    }
+}
+
+/// Collects what a decoder makes: a run of the image without gaps.
 pub(in crate::source) struct Output {
     buffer: Vec<u8>,
     filled: usize,
+    /// Place in the image of the buffer's first byte.
+    offset: u64,
+    /// Place in the packed file up to which it was read, and how much of that no chunk has told yet.
+    position: u64,
     consumed: u64,
     chunks: SyncSender<Chunk>,
-    spent: Receiver<Vec<u8>>,
+    pool: Arc<Pool>,
 }
 
 impl Output {
-    /// Sends to `chunks` and takes buffers nobody needs any more from `spent`.
-    pub(in crate::source) fn new(chunks: SyncSender<Chunk>, spent: Receiver<Vec<u8>>) -> Self {
-        Self { buffer: vec![0; CHUNK], filled: 0, consumed: 0, chunks, spent }
+    /// Starts at the beginning of image and packed file; sends to `chunks`, takes its buffers from `pool`.
+    pub(in crate::source) fn new(chunks: SyncSender<Chunk>, pool: Arc<Pool>) -> Self {
+        Self { buffer: pool.take(), filled: 0, offset: 0, position: 0, consumed: 0, chunks, pool }
+    }
+
+    /// An output for another decoder, at `offset` of the image and `position` of the packed file.
+    pub(super) fn at(&self, offset: u64, position: u64) -> Self {
+        Self { offset, position, ..Self::new(self.chunks.clone(), Arc::clone(&self.pool)) }
+    }
+
+    /// Where in the image the next byte goes.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset + self.filled as u64
     }
 
     /// Where the next bytes go; never empty.
@@ -36,30 +71,26 @@ impl Output {
         &mut self.buffer[self.filled..]
     }
 
-    /// Takes the first `made` bytes of [`Output::space`]; the packed file was read up to `consumed`.
-    pub(super) fn advance(&mut self, made: usize, consumed: u64) -> Result<(), SourceError> {
+    /// Takes the first `made` bytes of [`Output::space`]; the packed file was read up to `position`.
+    pub(super) fn advance(&mut self, made: usize, position: u64) -> Result<(), SourceError> {
         self.filled += made;
-        self.consumed = consumed;
-        if self.filled < CHUNK {
-            return Ok(());
-        }
-        let mut next = self.spent.try_recv().unwrap_or_default();
-        next.resize(CHUNK, 0);
-        let bytes = std::mem::replace(&mut self.buffer, next);
-        self.filled = 0;
-        self.send(bytes)
+        self.consumed += position.saturating_sub(self.position);
+        self.position = position;
+        if self.filled == self.buffer.len() { self.send() } else { Ok(()) }
     }
 
     /// Sends what is left.
-    pub(super) fn finish(&mut self) -> Result<(), SourceError> {
-        let mut bytes = std::mem::take(&mut self.buffer);
-        bytes.truncate(self.filled);
-        self.filled = 0;
-        if bytes.is_empty() { Ok(()) } else { self.send(bytes) }
+    pub(super) fn finish(mut self) -> Result<(), SourceError> {
+        if self.filled > 0 { self.send() } else { Ok(()) }
     }
 
     /// Nobody listens once the writer has failed, and then its error is the one that is told.
-    fn send(&self, bytes: Vec<u8>) -> Result<(), SourceError> {
-        self.chunks.send(Chunk { bytes, consumed: self.consumed }).map_err(|_| Interrupted.into())
+    fn send(&mut self) -> Result<(), SourceError> {
+        let mut bytes = std::mem::replace(&mut self.buffer, self.pool.take());
+        bytes.truncate(self.filled);
+        let chunk = Chunk { offset: self.offset, bytes, consumed: std::mem::take(&mut self.consumed) };
+        self.offset = self.offset();
+        self.filled = 0;
+        self.chunks.send(chunk).map_err(|_| Interrupted.into())
     }
 }

@@ -1,26 +1,64 @@
-//! The .xz file format: streams one after another, zero padding between and behind them.
+//! The .xz file format (version 1.2.1): streams one after another, zero padding between and behind them.
 //!
-//! Blocks that say their sizes (what `xz -T` makes, and with it every Raspberry Pi OS release) are decoded
-//! in parallel as far as memory allows.
+//! When the file can be read from its end, which every whole one can, its blocks are decoded in parallel.
+//! Else it is gone through in order, which ends with an error that says where it stops making sense.
 
-use std::io::BufRead;
+use std::io::{self, BufRead};
 use std::thread;
 
-use liblzma::stream::{Action, Error, MtStreamBuilder, Status, Stream};
+use liblzma::stream::{Action, Error, Status, Stream};
 
 use super::input::Input;
 use super::output::Output;
+use super::xz_blocks::decode_blocks;
+use super::xz_map::{Block, read_map};
 use super::{Packed, WINDOW_LIMIT};
 use crate::source::error::SourceError;
 
-/// What decoding in parallel may take, in bytes: two of the 24 MiB blocks of `xz -6`, with their packed
-/// bytes and dictionaries. With less at hand liblzma takes fewer threads, down to one.
-const PARALLEL_LIMIT: u64 = 80 << 20;
+/// What the dictionaries of all threads may take together, in bytes.
+const PARALLEL_LIMIT: u64 = 64 << 20;
 
-/// First bytes of every stream (section 2.1.1.1 of the format).
-const MAGIC: &[u8] = b"\xfd7zXZ\0";
+/// What a decoder takes beside its dictionary, rounded up, in bytes.
+const STATE: u64 = 1 << 20;
 
-pub(super) fn decode(packed: Packed<'_>, input: &mut Input<'_>, out: &mut Output) -> Result<(), SourceError> {
+/// First bytes of every stream (section 2.1.1.1).
+pub(super) const MAGIC: &[u8] = b"\xfd7zXZ\0";
+
+pub(super) fn decode(packed: Packed<'_>, input: &mut Input<'_>, mut out: Output) -> Result<(), SourceError> {
+    let blocks = read_map(packed.file).map_err(|error| packed.read_failed(error))?.unwrap_or_default();
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads_for(packed, &blocks, cores).map_err(|error| packed.read_failed(error))?;
+    if threads > 1 {
+        return decode_blocks(packed, &blocks, threads, PARALLEL_LIMIT / threads as u64, &out);
+    }
+    decode_streams(packed, input, &mut out)?;
+    out.finish()
+}
+
+/// How many threads can have a dictionary each.
+fn threads_for(packed: Packed<'_>, blocks: &[Block], cores: usize) -> io::Result<usize> {
+    let mut threads = cores.min(blocks.len());
+    // All blocks of a stream are made alike.
+    for firsts in blocks.chunk_by(|a, b| a.stream_header == b.stream_header) {
+        while threads > 1 && !fits(packed, &firsts[0], PARALLEL_LIMIT / threads as u64)? {
+            threads -= 1;
+        }
+    }
+    Ok(threads)
+}
+
+/// Whether a block can be decoded within `limit` bytes: its header is all that is looked at.
+fn fits(packed: Packed<'_>, block: &Block, limit: u64) -> io::Result<bool> {
+    let mut input = Input::at(packed.file, block.offset);
+    // Section 3.1.1: the first byte is the header's length in units of four bytes, less one.
+    let header = input.peek(1)?.first().map_or(0, |size| (usize::from(*size) + 1) * 4);
+    let bytes = [block.stream_header.as_slice(), input.peek(header)?].concat();
+    let Ok(mut stream) = Stream::new_stream_decoder(limit, 0) else { return Ok(false) };
+    Ok(!matches!(stream.process(&bytes, &mut [], Action::Run), Err(Error::MemLimit)))
+}
+
+/// Stream after stream, in this thread.
+fn decode_streams(packed: Packed<'_>, input: &mut Input<'_>, out: &mut Output) -> Result<(), SourceError> {
     loop {
         decode_stream(packed, input, out)?;
         let end = input.offset();
@@ -36,37 +74,52 @@ pub(super) fn decode(packed: Packed<'_>, input: &mut Input<'_>, out: &mut Output
 }
 
 fn decode_stream(packed: Packed<'_>, input: &mut Input<'_>, out: &mut Output) -> Result<(), SourceError> {
-    let mut stream = decoder().map_err(|error| fault(packed, input.offset(), error))?;
+    let mut stream = Stream::new_stream_decoder(WINDOW_LIMIT + STATE, 0)
+        .map_err(|error| fault(packed, input.offset(), error))?;
     loop {
-        let data = input.fill_buf().map_err(|error| packed.read_failed(error))?;
-        let at_end = data.is_empty();
-        let before = (stream.total_in(), stream.total_out());
-        let status = stream.process(data, out.space(), if at_end { Action::Finish } else { Action::Run });
-        input.consume((stream.total_in() - before.0) as usize);
-        out.advance((stream.total_out() - before.1) as usize, input.offset())?;
-        match status {
-            Ok(Status::StreamEnd) => return Ok(()),
-            Ok(Status::Ok) => {}
-            Ok(Status::MemNeeded) if at_end => return Err(packed.truncated(input.offset(), "")),
-            Ok(Status::MemNeeded | Status::GetCheck) => {
-                return Err(packed.corrupt(input.offset(), "the decoder makes no progress"));
-            }
-            Err(error) => return Err(fault(packed, input.offset(), error)),
+        match feed(packed, &mut stream, input, usize::MAX, out)? {
+            Fed::End => return Ok(()),
+            Fed::Some(_) => {}
+            Fed::Nothing => return Err(packed.truncated(input.offset(), "")),
         }
     }
 }
 
-fn decoder() -> Result<Stream, Error> {
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    MtStreamBuilder::new()
-        .threads(u32::try_from(threads).unwrap_or(1))
-        .memlimit_threading(PARALLEL_LIMIT)
-        // The dictionary is most, but not all of what a decoder needs.
-        .memlimit_stop(WINDOW_LIMIT + (4 << 20))
-        .decoder()
+/// What a step of a decoder came to.
+pub(super) enum Fed {
+    /// So many bytes were consumed, if only to make some.
+    Some(usize),
+    /// Neither consumed nor made any: the input has ended.
+    Nothing,
+    /// The stream is complete.
+    End,
 }
 
-fn fault(packed: Packed<'_>, offset: u64, error: Error) -> SourceError {
+/// Decodes a step further, with at most `limit` bytes of input.
+pub(super) fn feed(
+    packed: Packed<'_>,
+    stream: &mut Stream,
+    input: &mut Input<'_>,
+    limit: usize,
+    out: &mut Output,
+) -> Result<Fed, SourceError> {
+    let data = input.fill_buf().map_err(|error| packed.read_failed(error))?;
+    let before = (stream.total_in(), stream.total_out());
+    let status = stream.process(&data[..data.len().min(limit)], out.space(), Action::Run);
+    // Neither can pass the length of a slice.
+    let used = (stream.total_in() - before.0) as usize;
+    let made = (stream.total_out() - before.1) as usize;
+    input.consume(used);
+    out.advance(made, input.offset())?;
+    match status.map_err(|error| fault(packed, input.offset(), error))? {
+        Status::StreamEnd => Ok(Fed::End),
+        _ if used == 0 && made == 0 => Ok(Fed::Nothing),
+        _ => Ok(Fed::Some(used)),
+    }
+}
+
+/// What an error of liblzma means for the file.
+pub(super) fn fault(packed: Packed<'_>, offset: u64, error: Error) -> SourceError {
     match error {
         Error::MemLimit => packed.unsupported(format!(
             "its dictionary is larger than {} MiB: pack it again with `xz -9` or less",
@@ -75,7 +128,7 @@ fn fault(packed: Packed<'_>, offset: u64, error: Error) -> SourceError {
         Error::Options | Error::UnsupportedCheck | Error::NoCheck => {
             packed.unsupported("it uses a filter or a check this xz decoder does not know")
         }
-        Error::Mem => packed.read_failed(std::io::ErrorKind::OutOfMemory.into()),
+        Error::Mem => packed.read_failed(io::ErrorKind::OutOfMemory.into()),
         Error::Data | Error::Format | Error::Program => {
             packed.corrupt(offset, "checksum or structure does not match")
         }
