@@ -1,0 +1,64 @@
+//! Which tests may run: those without tools always, the others when `PIBAKE_TIER` asks for them.
+
+use std::io::Write;
+use std::process::Command;
+
+/// Programs that the oracle tier runs.
+const TOOLS: [&str; 12] = [
+    "e2fsck",
+    "debugfs",
+    "mke2fs",
+    "resize2fs",
+    "dumpe2fs",
+    "tune2fs",
+    "mount",
+    "umount",
+    "getfattr",
+    "setfattr",
+    "lsattr",
+    "chattr",
+];
+
+/// Whether the oracle tier was asked for. Then it must be able to run.
+///
+/// # Panics
+/// When it was asked for and a program, or root, is missing.
+pub(crate) fn oracles() -> bool {
+    let asked =
+        std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "oracles"));
+    if asked {
+        let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !in_path(tool)).collect();
+        assert!(
+            missing.is_empty(),
+            "PIBAKE_TIER asks for the oracles, but these programs are missing: {missing:?}"
+        );
+        assert!(is_root(), "PIBAKE_TIER asks for the oracles, which mount filesystems: run them as root");
+    }
+    asked
+}
+
+/// Whether the oracle tier runs; if not, says on the terminal that `test` did not.
+pub(crate) fn oracles_for(test: &str) -> bool {
+    let run = oracles();
+    if !run {
+        say(&format!("{test}: not run, it needs PIBAKE_TIER=oracles"));
+    }
+    run
+}
+
+/// Writes a line that the test harness does not swallow.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "ext4 tests: {line}");
+}
+
+fn in_path(tool: &str) -> bool {
+    std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path)
+            .chain([std::path::PathBuf::from("/usr/sbin"), std::path::PathBuf::from("/sbin")])
+            .any(|folder| folder.join(tool).is_file())
+    })
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
+}
