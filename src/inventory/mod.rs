@@ -11,6 +11,8 @@ pub mod signs;
 pub mod survey;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod types;
 
 use std::sync::Arc;
