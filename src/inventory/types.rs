@@ -1,6 +1,7 @@
 //! The inventory as a value.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +94,8 @@ pub struct Layout {
     pub root_is_last: bool,
 }
 
-/// What was found.
-#[derive(Clone, Debug)]
+/// What was found. Its files hold password hashes, so printing it shows none.
+#[derive(Clone)]
 pub struct Inventory {
     /// The release.
     pub release: Release,
@@ -134,4 +135,25 @@ pub struct Inventory {
     pub links: BTreeMap<(Volume, FsPath), String>,
     /// What an earlier pibake recorded in `/usr/share/pibake/manifest.json`.
     pub manifest: Option<serde_json::Value>,
+}
+
+impl fmt::Debug for Inventory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inventory")
+            .field("release", &self.release)
+            .field("pretty_name", &self.pretty_name)
+            .field("build_date", &self.build_date)
+            .field("arch", &self.arch)
+            .field("stack", &self.stack)
+            .field("hook", &self.hook)
+            .field("firmware_mount", &self.firmware_mount)
+            .field("layout", &self.layout)
+            .field("boot_space", &self.boot_space)
+            .field("root_space", &self.root_space)
+            .field("booted", &self.booted)
+            .field("newest_mtime", &self.newest_mtime)
+            .field("packages", &self.packages.len())
+            .field("files", &self.files.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }

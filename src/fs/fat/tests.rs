@@ -31,7 +31,11 @@ fn edit_randomly(seed: u64, mut medium: Vec<u8>) -> (Vec<u8>, BTreeMap<String, O
     let mut rng = fastrand::Rng::with_seed(seed);
     // What freed clusters hold must never be taken for directory entries.
     let data_at = super::Geometry::read(&medium).unwrap().data_at as usize + 4096;
-    medium[data_at..].fill_with(|| b"OLD     TXT "[rng.usize(..12)]);
+    for old in medium[data_at..].chunks_exact_mut(12) {
+        old.copy_from_slice(
+            rng.choice([b"OLD     TXT ", b"xLD     TXTx", b"\xe5\x01AA\xff\x0fBBCCDD"]).unwrap(),
+        );
+    }
     let mut model: BTreeMap<String, Option<Vec<u8>>> = BTreeMap::new();
     let mut fat = FatVolume::edit(medium, NOW).unwrap();
     for _ in 0..250 {
