@@ -79,7 +79,7 @@ fn check_managers(nodes: &[NodeLayer], allow_two: bool, report: &Report) {
             &last.place,
             "two managers lose the swarm when either fails: make it one or three, or give --allow-two-managers",
         );
-    } else if count % 2 == 0 {
+    } else if count.is_multiple_of(2) {
         let fewer = count - 1;
         report.warn(
             &last.place,

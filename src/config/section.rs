@@ -175,7 +175,10 @@ impl<'a> Section<'a> {
                 continue;
             }
             let mut message = format!("unknown key `{key}` in {}", self.title);
-            if let Some(near) = nearest(key, known.iter().copied()) {
+            if let Some(home) = home_of(key) {
+                let prefix = if self.title.contains("node") { "node." } else { "" };
+                let _ = write!(message, "; it belongs in [{prefix}{home}]");
+            } else if let Some(near) = nearest(key, known.iter().copied()) {
                 let _ = write!(message, "; did you mean `{near}`?");
             }
             self.report.error(key_place, message);
@@ -197,6 +200,18 @@ impl<'a> Section<'a> {
             }
         }
     }
+}
+
+/// The section that a key belongs in which nobody would look for elsewhere.
+fn home_of(key: &str) -> Option<&'static str> {
+    const HOMES: [(&str, &[&str]); 5] = [
+        ("image", &["source", "sha256", "size", "first_boot"]),
+        ("network", &["interface", "gateway", "dns", "search", "resolv_conf", "wifi"]),
+        ("network.wifi", &["ssid", "psk", "country", "hidden"]),
+        ("system", &["timezone", "locale", "keymap", "ntp", "packages", "cmdline"]),
+        ("docker", &["install", "bundle", "tls", "images"]),
+    ];
+    HOMES.into_iter().find(|(_, keys)| keys.contains(&key)).map(|(home, _)| home)
 }
 
 /// The known word that is most likely meant, if any is near enough to be worth a guess.

@@ -1,5 +1,7 @@
 //! A node's identity as the plan needs it.
 
+use std::fmt;
+
 use zeroize::Zeroizing;
 
 /// What makes a node itself, beyond the cluster file.
@@ -9,6 +11,23 @@ pub struct NodeIdentity {
     pub host_keys: Vec<HostKey>,
     /// HKDF pseudo-random key of this cluster and node; never written anywhere.
     pub seed: Seed,
+}
+
+impl NodeIdentity {
+    /// A stand-in for `pibake plan`, which makes no state: keys that are none, of about the true size.
+    #[must_use]
+    pub fn placeholder() -> Self {
+        let key = |name, public: &str| HostKey {
+            name,
+            private: Zeroizing::new("(made when the node is baked)".repeat(14)),
+            public: public.to_owned(),
+        };
+        let host_keys = vec![
+            key("ed25519", "ssh-ed25519 (made when the node is baked)"),
+            key("ecdsa", "ecdsa-sha2-nistp256 (made when the node is baked)"),
+        ];
+        Self { host_keys, seed: Seed::new([0; 32]) }
+    }
 }
 
 /// One SSH host key.
@@ -25,6 +44,12 @@ pub struct HostKey {
 /// The seed that everything normally random is derived from, deterministically.
 #[derive(Clone)]
 pub struct Seed(Zeroizing<[u8; 32]>);
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(…)")
+    }
+}
 
 impl Seed {
     /// Takes the 32 bytes.

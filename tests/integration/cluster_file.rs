@@ -297,6 +297,29 @@ fn unknown_keys_are_found_in_every_section() {
 }
 
 #[test]
+fn keys_in_the_wrong_section_are_sent_home() {
+    let keys = [
+        ("image", "source sha256 size first_boot"),
+        ("network", "interface gateway dns search resolv_conf wifi"),
+        ("network.wifi", "ssid psk country hidden"),
+        ("system", "timezone locale keymap ntp packages cmdline"),
+        ("docker", "install bundle tls images"),
+    ];
+    for (home, keys) in keys {
+        for key in keys.split(' ') {
+            one_error_at(
+                &with_node(&format!("{key} = 1")),
+                &format!("{key} = 1"),
+                &[&format!("[node.{home}]")],
+            );
+            one_error_at(&with_top(&format!("{key} = 1")), &format!("{key} = 1"), &[&format!("in [{home}]")]);
+            let at_home = errors(&format!("[{home}]\n{key} = {{}}\n"));
+            assert!(at_home.iter().all(|error| !error.contains("unknown key")), "{at_home:#?}");
+        }
+    }
+}
+
+#[test]
 fn wrong_types_say_what_is_expected() {
     for (text, marked, says) in [
         (with_network("dns = \"9.9.9.9\""), "dns", "a list of strings"),

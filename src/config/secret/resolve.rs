@@ -6,12 +6,19 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::derive::{hash_password, wifi_psk};
+use super::derive::{check_password, check_psk, hash_password, wifi_psk};
+use crate::config::paths;
 use crate::config::types::{Node, NodeSecrets, Password, Secret, SecretSource};
 use crate::state::identity::Seed;
 
+/// The length of what [`hash_password`] makes.
+const HASH_LENGTH: usize = "$6$rounds=5000$".len() + 16 + "$".len() + 86;
+
 /// Asks a person.
 pub trait Ask {
+    /// Whether there is a person to ask: a terminal.
+    fn available(&self) -> bool;
+
     /// Shows `text` and takes a secret.
     ///
     /// # Errors
@@ -84,8 +91,14 @@ enum Key {
     Command(Vec<String>),
 }
 
-/// A secret that some node wants: whose it is, and its source.
-type Wanted<'s> = (String, &'s SecretSource);
+/// A secret that some node wants.
+struct Wanted<'s> {
+    /// Whose it is, for errors.
+    whose: String,
+    source: &'s SecretSource,
+    /// Whether a text can be such a secret.
+    check: fn(&Secret) -> Result<(), String>,
+}
 
 impl<'a> Resolver<'a> {
     /// `base_dir` is where relative paths start from, `home` stands for `~`.
@@ -100,8 +113,22 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Resolves everything for all nodes, in their order. What can be had without a person is fetched
-    /// first; nobody types a passphrase into a run that fails for want of a file.
+    /// Fetches everything that these nodes want and looks whether it fits; nothing is derived yet, so no
+    /// state is needed. What can be had without a person is fetched first: nobody types a passphrase into a
+    /// run that fails for want of a file.
+    ///
+    /// # Errors
+    /// Everything that is missing or unfit.
+    pub fn fetch(&mut self, requests: &[Request<'_>]) -> Result<(), SecretErrors> {
+        let wanted: Vec<Wanted<'_>> = requests.iter().flat_map(wanted_by).collect();
+        let asks = self.ask.available();
+        let (later, first): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|wanted| asks && matches!(wanted.source, SecretSource::Prompt(_)));
+        self.fetch_all(&first)?;
+        self.fetch_all(&later)
+    }
+
+    /// Fetches everything and makes of it what the nodes' cards hold, in the order of the nodes.
     ///
     /// # Errors
     /// Everything that is missing or unfit.
@@ -110,15 +137,9 @@ impl<'a> Resolver<'a> {
         requests: &[Request<'_>],
         seed: &Seed,
     ) -> Result<Vec<NodeSecrets>, SecretErrors> {
-        let wanted: Vec<Wanted<'_>> = requests.iter().flat_map(wanted_by).collect();
-        let (prompts, others): (Vec<_>, Vec<_>) =
-            wanted.into_iter().partition(|(_, source)| matches!(source, SecretSource::Prompt(_)));
-        self.fetch_all(&others)?;
-        self.fetch_all(&prompts)?;
-
-        let mut errors = Vec::new();
-        let nodes = requests.iter().map(|request| self.finish(request, seed, &mut errors)).collect();
-        if errors.is_empty() { Ok(nodes) } else { Err(unique(errors)) }
+        self.fetch(requests)?;
+        let derived = requests.iter().map(|request| self.derive(request, seed));
+        derived.collect::<Result<_, _>>().map_err(|message| SecretErrors(vec![message]))
     }
 
     /// What a person should know about how secrets are kept; each once.
@@ -129,22 +150,20 @@ impl<'a> Resolver<'a> {
 
     fn fetch_all(&mut self, wanted: &[Wanted<'_>]) -> Result<(), SecretErrors> {
         let mut errors = Vec::new();
-        for (whose, source) in wanted {
-            if let Err(message) = self.fetch(source) {
+        for Wanted { whose, source, check } in wanted {
+            if let Err(message) = self.fetch_one(source).and_then(|secret| check(&secret)) {
                 errors.push(format!("{whose}: {message}"));
             }
         }
         if errors.is_empty() { Ok(()) } else { Err(unique(errors)) }
     }
 
-    fn fetch(&mut self, source: &SecretSource) -> Result<Secret, String> {
+    fn fetch_one(&mut self, source: &SecretSource) -> Result<Secret, String> {
         let key = match source {
             SecretSource::Plain(secret) => return Ok(secret.clone()),
             SecretSource::Prompt(text) => Key::Prompt(text.clone()),
             SecretSource::Env(name) => Key::Env(name.clone()),
-            SecretSource::File(path) => {
-                Key::File(super::super::paths::resolve(path, &self.base_dir, &self.home))
-            }
+            SecretSource::File(path) => Key::File(paths::resolve(path, &self.base_dir, &self.home)),
             SecretSource::Command(words) => Key::Command(words.clone()),
         };
         if let Some(known) = self.fetched.get(&key) {
@@ -157,6 +176,9 @@ impl<'a> Resolver<'a> {
 
     fn fetch_new(&mut self, key: &Key) -> Result<Secret, String> {
         match key {
+            Key::Prompt(text) if !self.ask.available() => {
+                Err(format!("there is no terminal to ask for {text:?}"))
+            }
             Key::Prompt(text) => {
                 self.ask.prompt(text).map_err(|error| format!("cannot ask for {text:?}: {error}"))
             }
@@ -185,56 +207,62 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Turns what was fetched into what the node's card holds.
-    fn finish(&mut self, request: &Request<'_>, seed: &Seed, errors: &mut Vec<String>) -> NodeSecrets {
+    /// Makes of what was fetched, and fits, what the node's card holds.
+    fn derive(&mut self, request: &Request<'_>, seed: &Seed) -> Result<NodeSecrets, String> {
         let node = request.node;
-        let mut hash = |resolver: &mut Self, account: &str, password: &Password| {
-            let result = match password {
-                Password::Hash(hash) => Ok(hash.clone()),
-                Password::Source(source) => resolver
-                    .fetch(source)
-                    .and_then(|secret| hash_password(&secret, seed, &node.name, account)),
-            };
-            result.map_err(|message| errors.push(format!("password of {account}: {message}"))).ok()
+        let mut secrets = NodeSecrets {
+            user_hash: None,
+            account_hashes: BTreeMap::new(),
+            wifi_psk: None,
+            overlay_params: BTreeMap::new(),
         };
-        let user_hash =
-            node.user.password.as_ref().and_then(|password| hash(self, &node.user.name, password));
-        let account_hashes = node
-            .accounts
-            .iter()
-            .filter_map(|account| Some((account, account.password.as_ref()?)))
-            .filter_map(|(account, password)| {
-                Some((account.name.clone(), hash(self, &account.name, password)?))
-            })
-            .collect();
-        let wifi_psk = node.network.wifi.as_ref().and_then(|wifi| {
-            let key = self.fetch(&wifi.psk).and_then(|secret| wifi_psk(&secret, &wifi.ssid));
-            key.map_err(|message| errors.push(format!("psk of the Wi-Fi network {}: {message}", wifi.ssid)))
-                .ok()
-        });
-        let overlay_params = request
-            .overlay_params
-            .iter()
-            .filter_map(|(index, name, source)| Some(((*index, name.clone()), self.fetch(source).ok()?)))
-            .collect();
-        NodeSecrets { user_hash, account_hashes, wifi_psk, overlay_params }
+        if let Some(password) = &node.user.password {
+            secrets.user_hash = Some(self.hash(password, seed, &node.name, &node.user.name)?);
+        }
+        for account in &node.accounts {
+            if let Some(password) = &account.password {
+                let hash = self.hash(password, seed, &node.name, &account.name)?;
+                secrets.account_hashes.insert(account.name.clone(), hash);
+            }
+        }
+        if let Some(wifi) = &node.network.wifi {
+            secrets.wifi_psk = Some(wifi_psk(&self.fetch_one(&wifi.psk)?, &wifi.ssid)?);
+        }
+        for (index, name, source) in &request.overlay_params {
+            secrets.overlay_params.insert((*index, name.clone()), self.fetch_one(source)?);
+        }
+        Ok(secrets)
+    }
+
+    fn hash(
+        &mut self,
+        password: &Password,
+        seed: &Seed,
+        node: &str,
+        account: &str,
+    ) -> Result<Secret, String> {
+        match password {
+            Password::Hash(hash) => Ok(hash.clone()),
+            Password::Source(source) => hash_password(&self.fetch_one(source)?, seed, node, account),
+        }
     }
 }
 
 /// Stand-ins of the same shape, for `pibake plan`, which asks for no secret.
 #[must_use]
 pub fn placeholders(request: &Request<'_>) -> NodeSecrets {
+    // Of the true lengths, so that a plan counts the same blocks.
     let stand_in = || Secret::new("(secret)".to_owned());
+    let hash = || Secret::new(format!("{:*<HASH_LENGTH$}", "(secret)"));
     let node = request.node;
     NodeSecrets {
-        user_hash: node.user.password.as_ref().map(|_| stand_in()),
+        user_hash: node.user.password.as_ref().map(|_| hash()),
         account_hashes: node
             .accounts
             .iter()
             .filter(|account| account.password.is_some())
-            .map(|account| (account.name.clone(), stand_in()))
+            .map(|account| (account.name.clone(), hash()))
             .collect(),
-        // Of the true length, so that a plan counts the same blocks.
         wifi_psk: node.network.wifi.as_ref().map(|_| Secret::new("0".repeat(64))),
         overlay_params: request
             .overlay_params
@@ -247,25 +275,29 @@ pub fn placeholders(request: &Request<'_>) -> NodeSecrets {
 fn wanted_by<'s>(request: &'s Request<'_>) -> Vec<Wanted<'s>> {
     fn password<'s>(name: &str, password: Option<&'s Password>) -> Option<Wanted<'s>> {
         match password {
-            Some(Password::Source(source)) => Some((format!("password of {name}"), source)),
+            Some(Password::Source(source)) => {
+                Some(Wanted { whose: format!("password of {name}"), source, check: check_password })
+            }
             _ => None,
         }
     }
     let node = request.node;
-    let wifi =
-        node.network.wifi.as_ref().map(|wifi| (format!("psk of the Wi-Fi network {}", wifi.ssid), &wifi.psk));
-    let accounts =
-        node.accounts.iter().filter_map(|account| password(&account.name, account.password.as_ref()));
-    let params = request.overlay_params.iter().map(|(index, name, source)| {
+    let mut wanted = Vec::new();
+    wanted.extend(password(&node.user.name, node.user.password.as_ref()));
+    wanted.extend(
+        node.accounts.iter().filter_map(|account| password(&account.name, account.password.as_ref())),
+    );
+    wanted.extend(node.network.wifi.as_ref().map(|wifi| Wanted {
+        whose: format!("psk of the Wi-Fi network {}", wifi.ssid),
+        source: &wifi.psk,
+        check: check_psk,
+    }));
+    wanted.extend(request.overlay_params.iter().map(|(index, name, source)| {
         let overlay = node.overlays.get(*index).map_or("?", |overlay| overlay.name.as_str());
-        (format!("parameter {name} of overlay {overlay}"), source)
-    });
-    password(&node.user.name, node.user.password.as_ref())
-        .into_iter()
-        .chain(accounts)
-        .chain(wifi)
-        .chain(params)
-        .collect()
+        // An overlay's manifest says what fits.
+        Wanted { whose: format!("parameter {name} of overlay {overlay}"), source, check: |_| Ok(()) }
+    }));
+    wanted
 }
 
 /// Drops one trailing newline: editors and `echo` end with one that is not part of the secret.
@@ -278,4 +310,202 @@ fn without_newline(secret: &Secret) -> Secret {
 fn unique(errors: Vec<String>) -> SecretErrors {
     let mut seen = BTreeSet::new();
     SecretErrors(errors.into_iter().filter(|error| seen.insert(error.clone())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::{Ask, Outside, Request, Resolver, placeholders};
+    use crate::config::types::{Node, NodeSecrets, Secret, SecretSource};
+    use crate::config::{Selection, load};
+    use crate::state::identity::Seed;
+
+    /// A person who answers every question with the question, or has no terminal.
+    #[derive(Default)]
+    struct Person {
+        asked: Vec<String>,
+        absent: bool,
+        hangs_up: bool,
+    }
+
+    impl Ask for Person {
+        fn available(&self) -> bool {
+            !self.absent
+        }
+
+        fn prompt(&mut self, text: &str) -> io::Result<Secret> {
+            self.asked.push(text.to_owned());
+            if self.hangs_up { Err(io::Error::other("closed")) } else { Ok(Secret::new(text.to_owned())) }
+        }
+    }
+
+    /// A machine that has what begins with `good`, and counts.
+    #[derive(Default)]
+    struct Machine {
+        fetched: Vec<String>,
+    }
+
+    impl Machine {
+        fn fetch(&mut self, what: String) -> io::Result<Secret> {
+            self.fetched.push(what.clone());
+            if what.contains("good") {
+                Ok(Secret::new("hunter2hunter2\r\n".to_owned()))
+            } else {
+                Err(io::Error::other("no such thing"))
+            }
+        }
+    }
+
+    impl Outside for Machine {
+        fn variable(&mut self, name: &str) -> Option<Secret> {
+            self.fetch(name.to_owned()).ok().map(|_| Secret::new("from the environment".to_owned()))
+        }
+
+        fn file(&mut self, path: &Path) -> io::Result<(Secret, bool)> {
+            Ok((self.fetch(path.display().to_string())?, path.ends_with("good-open")))
+        }
+
+        fn command(&mut self, words: &[String]) -> io::Result<Secret> {
+            self.fetch(words.join(" "))
+        }
+    }
+
+    /// Three nodes that share these lines.
+    fn nodes(shared: &str) -> Vec<Node> {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let nodes: String =
+            (1..=3).map(|n| format!("[[node]]\nname = \"pi{n}\"\naddress = \"10.0.0.{n}/8\"\n")).collect();
+        std::fs::write(dir.path().join("pibake.toml"), format!("name = \"c\"\n{shared}\n{nodes}"))
+            .expect("it can be written");
+        let selection = Selection { cwd: dir.path().to_owned(), ..Selection::default() };
+        load(&selection).unwrap_or_else(|errors| panic!("{errors}")).nodes
+    }
+
+    fn requests(nodes: &[Node]) -> Vec<Request<'_>> {
+        nodes.iter().map(|node| Request { node, overlay_params: Vec::new() }).collect()
+    }
+
+    fn resolve(
+        person: &mut Person,
+        machine: &mut Machine,
+        requests: &[Request<'_>],
+    ) -> (Result<Vec<NodeSecrets>, Vec<String>>, Vec<String>) {
+        let mut resolver = Resolver::new(person, machine, Path::new("/base"), Path::new("/home/me"));
+        let result =
+            resolver.resolve(requests, &Seed::new([1; 32])).map_err(|errors| errors.lines().to_vec());
+        (result, resolver.warnings().to_vec())
+    }
+
+    #[test]
+    fn every_source_is_asked_once_a_run() {
+        let nodes = nodes(
+            "[user]\npassword = { prompt = \"same question\" }\n[[account]]\nname = \"a\"\n\
+             password = { prompt = \"same question\" }\n[[account]]\nname = \"b\"\npassword = { command = [\"good\", \"x\"] }\n\
+             [network.wifi]\nssid = \"s\"\ncountry = \"DE\"\npsk = { env = \"good\" }",
+        );
+        let (mut person, mut machine) = (Person::default(), Machine::default());
+        let (secrets, warnings) = resolve(&mut person, &mut machine, &requests(&nodes));
+        let secrets = secrets.expect("everything is there");
+        assert_eq!(person.asked, ["same question"]);
+        assert_eq!(machine.fetched, ["good x", "good"]);
+        assert!(warnings.is_empty());
+        assert_eq!(secrets.len(), 3);
+        let hash =
+            |node: usize| secrets[node].user_hash.as_ref().expect("it has a password").expose().to_owned();
+        assert!(hash(0).starts_with("$6$") && hash(0) != hash(1), "each node has a salt of its own");
+        assert_eq!(secrets[0].account_hashes.keys().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(secrets[0].wifi_psk.as_ref().expect("it has Wi-Fi").expose().len(), 64);
+        assert_eq!(secrets[0].wifi_psk, secrets[2].wifi_psk);
+    }
+
+    #[test]
+    fn files_start_from_the_base_and_lose_one_newline() {
+        let nodes = nodes(
+            "[user]\npassword = { file = \"x/good\" }\n[network.wifi]\nssid = \"s\"\ncountry = \"DE\"\npsk = { file = \"~/good-open\" }",
+        );
+        let mut all = requests(&nodes[..1]);
+        let parameter = (0, "token".to_owned(), SecretSource::File("x/good".into()));
+        all[0].overlay_params.push(parameter);
+        let (mut person, mut machine) = (Person::default(), Machine::default());
+        let (secrets, warnings) = resolve(&mut person, &mut machine, &all);
+        let secrets = secrets.expect("everything is there");
+        assert_eq!(machine.fetched, ["/base/x/good", "/home/me/good-open"]);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("chmod 600 /home/me/good-open"), "{warnings:?}");
+        assert_eq!(secrets[0].overlay_params[&(0, "token".to_owned())].expose(), "hunter2hunter2");
+    }
+
+    #[test]
+    fn everything_missing_is_told_at_once_and_before_anybody_is_asked() {
+        let nodes = nodes(
+            "[user]\npassword = { prompt = \"p\" }\n[[account]]\nname = \"a\"\npassword = { file = \"absent\" }\n\
+             [[account]]\nname = \"b\"\npassword = { command = [\"fails\", \"secret-argument\"] }\n\
+             [network.wifi]\nssid = \"s\"\ncountry = \"DE\"\npsk = { env = \"UNSET\" }",
+        );
+        let (mut person, mut machine) = (Person::default(), Machine::default());
+        let errors = resolve(&mut person, &mut machine, &requests(&nodes)).0.expect_err("three are missing");
+        assert_eq!(
+            errors,
+            [
+                "password of a: cannot read /base/absent: no such thing",
+                "password of b: cannot run fails: no such thing",
+                "psk of the Wi-Fi network s: the environment variable UNSET is not set",
+            ]
+        );
+        assert!(person.asked.is_empty());
+    }
+
+    #[test]
+    fn without_a_terminal_questions_are_missing_like_everything_else() {
+        let nodes = nodes(
+            "[user]\npassword = { prompt = \"p\" }\n[[account]]\nname = \"a\"\npassword = { file = \"absent\" }",
+        );
+        let (mut person, mut machine) = (Person { absent: true, ..Person::default() }, Machine::default());
+        let errors = resolve(&mut person, &mut machine, &requests(&nodes)).0.expect_err("nobody answers");
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        assert!(errors[0].contains("no terminal") && errors[1].contains("absent"), "{errors:?}");
+        assert!(person.asked.is_empty());
+    }
+
+    #[test]
+    fn a_question_that_is_not_answered_is_not_asked_again() {
+        let nodes = nodes("[user]\npassword = { prompt = \"p\" }");
+        let (mut person, mut machine) = (Person { hangs_up: true, ..Person::default() }, Machine::default());
+        let errors = resolve(&mut person, &mut machine, &requests(&nodes)).0.expect_err("nobody answers");
+        assert_eq!(errors, ["password of pi: cannot ask for \"p\": closed"]);
+        assert_eq!(person.asked, ["p"], "once, although three nodes want it");
+    }
+
+    #[test]
+    fn secrets_that_do_not_fit_are_refused_unprinted() {
+        let nodes = nodes(
+            "[network.wifi]\nssid = \"s\"\ncountry = \"DE\"\npsk = { prompt = \"short\" }\n[user]\npassword = { prompt = \"a\\nb\" }",
+        );
+        let (mut person, mut machine) = (Person::default(), Machine::default());
+        let errors = resolve(&mut person, &mut machine, &requests(&nodes)).0.expect_err("both are unfit");
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        assert!(errors.iter().all(|error| !error.contains("short")), "{errors:?}");
+    }
+
+    #[test]
+    fn placeholders_have_the_shape_of_the_real_ones() {
+        let nodes = nodes(
+            "[user]\npassword = { prompt = \"p\" }\n[[account]]\nname = \"a\"\npassword = \"clear text\"\n\
+             [[account]]\nname = \"locked\"\n[network.wifi]\nssid = \"s\"\ncountry = \"DE\"\npsk = { env = \"good\" }",
+        );
+        let mut all = requests(&nodes);
+        all[0].overlay_params.push((0, "token".to_owned(), SecretSource::Env("good".to_owned())));
+        let (mut person, mut machine) = (Person::default(), Machine::default());
+        let real = resolve(&mut person, &mut machine, &all).0.expect("everything is there");
+        let shape = |secrets: &NodeSecrets| {
+            let accounts: Vec<String> = secrets.account_hashes.keys().cloned().collect();
+            let params: Vec<_> = secrets.overlay_params.keys().cloned().collect();
+            let length = |secret: &Option<Secret>| secret.as_ref().map(|secret| secret.expose().len());
+            (length(&secrets.user_hash), accounts, length(&secrets.wifi_psk), params)
+        };
+        assert_eq!(shape(&placeholders(&all[0])), shape(&real[0]));
+        assert!(placeholders(&all[0]).user_hash.expect("there is one").expose().contains("(secret)"));
+    }
 }
