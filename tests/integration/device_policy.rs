@@ -1,6 +1,6 @@
 //! The rules on real loop devices, mounts and swap: the tier `root`.
 //!
-//! `PIBAKE_TIER=root cargo test --test integration device_policy` as root; needs losetup, mkfs.ext4, mkswap.
+//! `PIBAKE_TIER=root cargo test --test integration device_policy` as root; needs losetup, partx, mkfs.ext4, mkswap.
 //! Without it every test says that it was not run.
 
 use std::fs::{self, File};
@@ -45,12 +45,19 @@ fn run(program: &str, arguments: &[&str]) -> String {
 struct Loop {
     dir: tempfile::TempDir,
     path: PathBuf,
+    /// Whether the kernel found the partition itself: it may have been built without partition tables.
+    scanned: bool,
 }
 
 impl Loop {
     /// On a file of this size with one partition from 2 MiB on.
     fn new(size: u64) -> Self {
-        Self::with(size, &["--partscan"])
+        let mut card = Self::with(size, &["--partscan"]);
+        card.scanned = Path::new(&card.partition()).exists();
+        if !card.scanned {
+            run("partx", &["--add", card.path.to_str().unwrap()]);
+        }
+        card
     }
 
     fn with(size: u64, options: &[&str]) -> Self {
@@ -59,7 +66,7 @@ impl Loop {
         fs::write(&file, vec![0xa5; usize::try_from(size).unwrap()]).unwrap();
         File::options().write(true).open(&file).unwrap().write_all_at(&table(size), 0).unwrap();
         let path = attach(options, file.to_str().unwrap());
-        Self { dir, path }
+        Self { dir, path, scanned: false }
     }
 
     fn file(&self) -> PathBuf {
@@ -173,6 +180,11 @@ fn a_loop_device_is_written_and_its_table_read_again() {
     assert!(held[23 << 20..].iter().all(|byte| *byte == 0));
     let info = describe(&card.path);
     assert!(matches!(info.kind, Kind::Loop(Some(_))));
+    if !card.scanned {
+        assert_eq!(info.partitions, []);
+        eprintln!("NOT RUN: this kernel reads no DOS partition tables, so none can be read again");
+        return;
+    }
     assert_eq!(info.partitions.len(), 1);
     assert_eq!(info.partitions[0].start + info.partitions[0].size, 13 * MIB + 512);
 }
