@@ -283,3 +283,114 @@ fn is_source(info: &DeviceInfo, options: &Options) -> Option<Refusal> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::{Consent, Options, assess};
+    use crate::device::authority::Own;
+    use crate::device::identity::Identity;
+    use crate::device::info::{DevNumber, DeviceInfo, Kind, Usage};
+    use crate::device::refusal::Rule;
+
+    fn disk() -> DeviceInfo {
+        DeviceInfo {
+            path: PathBuf::from("/dev/no-such-disk"),
+            kernel_name: "no-such-disk".into(),
+            number: DevNumber { major: 8, minor: 16 },
+            inode: None,
+            kind: Kind::Disk,
+            model: Some("STORAGE DEVICE".into()),
+            serial: Some("S1".into()),
+            size: 1000,
+            bus: Some("usb".into()),
+            removable: false,
+            read_only: false,
+            logical_block: 512,
+            physical_block: 512,
+            diskseq: Some(3),
+            partitions: Vec::new(),
+            usage: Vec::new(),
+        }
+    }
+
+    fn confirm(info: &DeviceInfo, options: &Options, consent: &Consent) -> Result<(), Vec<Rule>> {
+        assess(info, 1000, options)
+            .confirm(consent, Identity::take(info, &Own))
+            .map(|_| ())
+            .map_err(|refused| refused.0.iter().map(|refusal| refusal.rule).collect())
+    }
+
+    fn typed(text: &str) -> Consent {
+        Consent::Typed(text.into())
+    }
+
+    #[test]
+    fn a_fixed_disk_needs_the_option_and_its_serial_or_model() {
+        let options = Options { allow_fixed: true, ..Options::default() };
+        let none = Options::default();
+        assert_eq!(confirm(&disk(), &none, &typed("S1")), Err(vec![Rule::Fixed]));
+        assert_eq!(confirm(&disk(), &options, &Consent::Yes), Err(vec![Rule::Unconfirmed]));
+        for wrong in ["", "S", "s1", "S1 STORAGE DEVICE", "/dev/no-such-disk"] {
+            assert_eq!(confirm(&disk(), &options, &typed(wrong)), Err(vec![Rule::Unconfirmed]), "{wrong}");
+        }
+        assert_eq!(confirm(&disk(), &options, &typed("S1\n")), Ok(()));
+        assert_eq!(confirm(&disk(), &options, &typed("STORAGE DEVICE")), Ok(()));
+        let nameless = DeviceInfo { model: None, serial: None, ..disk() };
+        assert_eq!(confirm(&nameless, &options, &typed("")), Err(vec![Rule::Fixed]));
+    }
+
+    #[test]
+    fn a_removable_disk_needs_a_yes() {
+        let card = DeviceInfo { removable: true, ..disk() };
+        assert_eq!(confirm(&card, &Options::default(), &Consent::Yes), Ok(()));
+        assert_eq!(confirm(&card, &Options::default(), &typed("anything")), Ok(()));
+    }
+
+    #[test]
+    fn a_refused_disk_cannot_be_confirmed_and_says_every_reason() {
+        let usage = vec![
+            Usage::Mounted { device: "sdb1".into(), at: "/mnt".into() },
+            Usage::Held { device: "sdb2".into(), by: "dm-0".into() },
+        ];
+        let card = DeviceInfo { removable: true, read_only: true, usage, ..disk() };
+        let rules = confirm(&card, &Options::default(), &Consent::Yes).unwrap_err();
+        assert_eq!(rules, [Rule::Mounted, Rule::Held, Rule::ReadOnly]);
+        for refusal in assess(&card, 1000, &Options::default()).refusals() {
+            for text in [&refusal.why, &refusal.way_out] {
+                assert!(!text.is_empty() && !text.ends_with('.'), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_image_is_read_from_is_not_written_to() {
+        let file = DeviceInfo { kind: Kind::RegularFile, inode: Some(7), ..disk() };
+        let options = Options { sources: vec![file.path.clone()], ..Options::default() };
+        assert_eq!(confirm(&file, &options, &Consent::Yes), Err(vec![Rule::Source]));
+    }
+
+    #[test]
+    fn two_names_of_one_disk_are_one_disk() {
+        let other_name = DeviceInfo { path: "/dev/other".into(), ..disk() };
+        assert!(disk().is_same_disk(&other_name));
+        assert!(!disk().is_same_disk(&DeviceInfo { number: DevNumber { major: 8, minor: 32 }, ..disk() }));
+        assert!(!disk().is_same_disk(&DeviceInfo { inode: Some(1), ..disk() }));
+    }
+
+    #[test]
+    fn what_changed_is_named() {
+        let before = Identity::take(&disk(), &Own);
+        assert_eq!(before.difference(&Identity::take(&disk(), &Own)), None);
+        for (now, what) in [
+            (DeviceInfo { serial: None, ..disk() }, "serial number"),
+            (DeviceInfo { model: Some("X".into()), ..disk() }, "model"),
+            (DeviceInfo { size: 999, ..disk() }, "size"),
+            (DeviceInfo { diskseq: Some(4), ..disk() }, "card in the reader"),
+            (DeviceInfo { number: DevNumber { major: 8, minor: 0 }, ..disk() }, "device"),
+        ] {
+            assert_eq!(before.difference(&Identity::take(&now, &Own)), Some(what));
+        }
+    }
+}

@@ -1,3 +1,8 @@
 //! The program and the library from outside: one binary, a module a subject.
 
 mod arrows;
+mod cluster_file;
+mod device_policy;
+mod flash_lib;
+mod sources;
+mod state;

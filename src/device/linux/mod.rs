@@ -4,6 +4,8 @@ mod graph;
 mod hardware;
 mod request;
 mod system;
+#[cfg(test)]
+mod tests;
 
 pub use request::{
     clear_direct, disk_sequence, flush_cached, forget_cached, open_options, reread_table, unmount,

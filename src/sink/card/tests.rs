@@ -89,7 +89,10 @@ impl FakeCard {
 
     fn check(offset: u64, buf: &[u8]) {
         let len = buf.len() as u64;
-        assert!(offset % BLOCK == 0 && len % BLOCK == 0 && len > 0, "{len} bytes at {offset}");
+        assert!(
+            offset.is_multiple_of(BLOCK) && len.is_multiple_of(BLOCK) && len > 0,
+            "{len} bytes at {offset}"
+        );
         assert!(offset + len <= CARD, "{len} bytes at {offset}");
         assert_eq!(buf.as_ptr().align_offset(4096), 0);
     }
