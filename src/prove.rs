@@ -16,7 +16,7 @@ use crate::disk::range::ByteRange;
 use crate::disk::window::Window;
 use crate::fs::FsReader;
 use crate::fs::error::FsError;
-use crate::fs::ext4::{Ext4Facts, Ext4Reader, IMMUTABLE};
+use crate::fs::ext4::{Ext4Facts, Ext4Reader};
 use crate::fs::fat::FatVolume;
 use crate::fs::metadata::{FileType, Meta, Stat};
 use crate::fs::path::FsPath;
@@ -24,6 +24,9 @@ use crate::interrupt::{Interrupt, Interrupted};
 use crate::inventory::types::Layout;
 use crate::plan::change::{Action, Change, Content, FileSpec, Plan, Volume};
 use crate::progress::{Event, Phase, Progress};
+
+/// `FS_IMMUTABLE_FL` of the kernel's `include/uapi/linux/fs.h`.
+const IMMUTABLE: u32 = 0x10;
 
 /// What was read back and found to be as planned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

@@ -287,6 +287,10 @@ fn request<'a>(node: &'a Node, overlays: &[LoadedOverlay]) -> anyhow::Result<Req
 struct Terminal;
 
 impl Ask for Terminal {
+    fn available(&self) -> bool {
+        prompt::somebody_there()
+    }
+
     fn prompt(&mut self, text: &str) -> io::Result<Secret> {
         prompt::secret(text)
     }
@@ -296,6 +300,10 @@ impl Ask for Terminal {
 struct NobodyAsks;
 
 impl Ask for NobodyAsks {
+    fn available(&self) -> bool {
+        true
+    }
+
     fn prompt(&mut self, _text: &str) -> io::Result<Secret> {
         Ok(Secret::new("not asked yet".to_owned()))
     }
