@@ -607,6 +607,7 @@ fn authorized_keys_are_read_and_checked() {
     for (keys, says) in [
         ("\"id\"", "id is a private key"),
         ("\"\"\"-----BEGIN OPENSSH PRIVATE KEY-----\\nhunter2\"\"\"", "this is a private key"),
+        ("\"b3BlbnNzaC1rZXktdjEAAAAAhunter2\"", "this is a private key"),
         ("\"absent.pub\"", "no such file"),
         ("\"empty.pub\"", "holds no public key"),
         ("\"cut.pub\"", "cut.pub:1"),
