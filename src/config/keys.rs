@@ -118,7 +118,10 @@ fn read_line(line: &str) -> Result<String, String> {
 }
 
 fn is_private(text: &str) -> bool {
-    (text.contains("-----BEGIN") && text.contains("PRIVATE KEY")) || text.starts_with("PuTTY-User-Key-File")
+    // The last is what every key of OpenSSH's own format begins with, lines around it or not.
+    (text.contains("-----BEGIN") && text.contains("PRIVATE KEY"))
+        || text.starts_with("PuTTY-User-Key-File")
+        || text.contains("b3BlbnNzaC1rZXktdjE")
 }
 
 /// Enough of a line to know it by.

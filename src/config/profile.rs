@@ -41,7 +41,6 @@ pub fn list() -> Vec<Profile> {
 pub fn template(name: &str, public_key: Option<&str>) -> Option<String> {
     let (_, text) = built_in().find(|(candidate, _)| *candidate == name)?;
     Some(match public_key {
-        // Debug quoting of a string is also TOML's, but for escapes that no path people have needs.
         Some(path) => text.replace(KEY_LINE, &format!("authorized_keys = [{}]", toml::Value::from(path))),
         None => text.to_owned(),
     })

@@ -183,6 +183,21 @@ fn the_example_of_the_design_loads() {
 }
 
 #[test]
+fn a_file_cut_short_or_garbled_is_an_error_or_sound_but_never_a_panic() {
+    let desk = Desk::new();
+    desk.write("jenkins.pub", KEY);
+    let mut sound = 0;
+    // Every sixth place: 6 and 11 have no common divisor, so every character has its turn.
+    for cut in (0..DESIGN.len()).step_by(6) {
+        sound += usize::from(desk.load(&DESIGN[..cut]).is_ok());
+        let mut garbled = DESIGN.as_bytes().to_vec();
+        garbled[cut] = b"[]{}\"=,.\n0x"[cut % 11];
+        sound += usize::from(desk.load(&String::from_utf8_lossy(&garbled)).is_ok());
+    }
+    assert!(sound > 0, "a change within a comment harms nothing");
+}
+
+#[test]
 fn the_least_file_and_its_defaults() {
     let node = only_node(loaded(&format!(
         "name = \"c\"\n[user]\nauthorized_keys = [\"{KEY}\"]\n[[node]]\nname = \"a\"\naddress = \"10.0.0.1/8\"\n"
@@ -592,6 +607,7 @@ fn authorized_keys_are_read_and_checked() {
     for (keys, says) in [
         ("\"id\"", "id is a private key"),
         ("\"\"\"-----BEGIN OPENSSH PRIVATE KEY-----\\nhunter2\"\"\"", "this is a private key"),
+        ("\"b3BlbnNzaC1rZXktdjEAAAAAhunter2\"", "this is a private key"),
         ("\"absent.pub\"", "no such file"),
         ("\"empty.pub\"", "holds no public key"),
         ("\"cut.pub\"", "cut.pub:1"),

@@ -19,6 +19,9 @@ use serde_json::json;
 /// Names the state a worker process uses.
 const WORKER_STATE: &str = "PIBAKE_TEST_WORKER_STATE";
 
+/// For how many nodes a worker process makes keys.
+const WORKER_NODES: usize = 20;
+
 struct Desk {
     dir: tempfile::TempDir,
 }
@@ -327,7 +330,7 @@ fn threads_at_once_get_one_seed_and_one_identity() {
 fn worker() {
     let dir = PathBuf::from(std::env::var_os(WORKER_STATE).expect("the test that runs this says where"));
     let state = create(&dir).expect("it can be made");
-    for number in 0..40 {
+    for number in 0..WORKER_NODES {
         let node = format!("pi{number}");
         let identity = identity(&state, &node).expect("it can be made");
         let locked = state.lock(&Silent, &Interrupt::default()).expect("it can be had");
@@ -354,7 +357,7 @@ fn processes_at_once_agree() {
         assert!(worker.wait().expect("it ends").success());
     }
     let state = State::open_existing(&desk.state_dir()).expect("it is sound").expect("it is there");
-    for number in 0..40 {
+    for number in 0..WORKER_NODES {
         let node = format!("pi{number}");
         let keys = publics(&state.existing_identity(&node).expect("it is sound").expect("it is there"));
         let receipts = state.receipts(&node).expect("they are sound");
@@ -370,7 +373,7 @@ fn a_killed_process_leaves_old_or_new() {
     let desk = Desk::new();
     let dir = desk.state_dir();
     let mut seed = None;
-    let mut keys: Vec<Option<Vec<String>>> = vec![None; 40];
+    let mut keys: Vec<Option<Vec<String>>> = vec![None; WORKER_NODES];
     for round in 0..20 {
         let before = tree(desk.dir.path()).len();
         let mut worker = start_worker(&dir);
