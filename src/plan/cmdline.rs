@@ -62,16 +62,16 @@ impl Cmdline {
     pub(super) fn set(&mut self, key: &str, value: &str) {
         let prefix = format!("{key}=");
         let word = format!("{prefix}{value}");
-        match self.words.iter().position(|other| other.starts_with(&prefix)) {
-            Some(position) => {
-                self.words[position] = word;
-                let mut index = 0;
-                self.words.retain(|other| {
-                    index += 1;
-                    index - 1 == position || !other.starts_with(&prefix)
-                });
+        let mut there = false;
+        self.words.retain_mut(|other| {
+            if !other.starts_with(&prefix) {
+                return true;
             }
-            None => self.words.push(word),
+            other.clone_from(&word);
+            !std::mem::replace(&mut there, true)
+        });
+        if !there {
+            self.words.push(word);
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Enumerator, Object, Value};
+use minijinja::value::{Enumerator, Object, Serde, Value};
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde_json::json;
 
@@ -52,10 +52,10 @@ impl Renderer {
         syntax.keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true);
         environment.set_syntax(syntax.build().expect("the usual delimiters do not clash"));
         let globals = BTreeMap::from([
-            ("cluster", Value::from_serialize(cluster_value(inputs.cluster, inputs.node))),
-            ("node", Value::from_serialize(node_value(inputs.node))),
-            ("image", Value::from_serialize(image_value(inputs))),
-            ("bake", Value::from_serialize(bake_value(inputs))),
+            ("cluster", Value::from(Serde(cluster_value(inputs.cluster, inputs.node)))),
+            ("node", Value::from(Serde(node_value(inputs.node)))),
+            ("image", Value::from(Serde(image_value(inputs)))),
+            ("bake", Value::from(Serde(bake_value(inputs)))),
         ]);
         Self { environment, globals }
     }
@@ -89,7 +89,7 @@ struct With {
 impl Object for With {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match self.params.get(key.as_str()?)? {
-            ParamValue::Plain(value) => Some(Value::from_serialize(value)),
+            ParamValue::Plain(value) => Some(Value::from(Serde(value))),
             ParamValue::Secret(secret) => {
                 self.secret_seen.store(true, Ordering::Relaxed);
                 Some(Value::from(secret.expose()))

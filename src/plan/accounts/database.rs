@@ -45,11 +45,6 @@ impl Database {
         self.passwd.row(name).and_then(entry)
     }
 
-    /// The number of a group.
-    pub(super) fn group_id(&self, name: &str) -> Option<u32> {
-        self.group.row(name)?.get(2)?.parse().ok()
-    }
-
     /// Gives an account another name, wherever the old one stands: its own lines, its own group, every
     /// membership and administrator list, its subordinate ids. A home directory named after it follows.
     ///
