@@ -14,9 +14,8 @@ use crate::config::types::{Cluster, Node, NodeSecrets, Secret};
 use crate::config::{self, Selection};
 use crate::error::{Advise, ExitCode, advised};
 use crate::inventory::{self, types::Inventory};
-use crate::plan::build::{Inputs, build};
+use crate::plan::{Inputs, build, overlay_names, secret_params};
 use crate::plan::change::Plan;
-use crate::plan::select::{overlay_names, secret_params};
 use crate::source::{self, BaseImage, OpenImage};
 use crate::state::identity::{NodeIdentity, Seed};
 use crate::state::{LockedState, State};
@@ -187,7 +186,7 @@ fn build_all(
                 let generation_seed = identity.seed.derive(&node.name, "inode generations");
                 plans.push(Planned { node: node.clone(), plan, generation_seed });
             }
-            Err(found) => errors.extend(found.iter().map(|error| format!("{}: {error}", node.name))),
+            Err(found) => errors.push(found.to_string()),
         }
     }
     if errors.is_empty() { Ok(plans) } else { Err(advised(ExitCode::Usage, errors.join("\n"), FIX_FILE)) }
