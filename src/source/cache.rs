@@ -171,7 +171,10 @@ impl Entry {
                 continue;
             }
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            let Some((digest, _)) = name.split_once('.') else { continue };
+            let Some((digest, _)) = name.split_once('.').filter(|(digest, _)| parse_digest(digest).is_some())
+            else {
+                continue;
+            };
             let lock = self.dir.join(format!("{digest}.lock"));
             if lock == self.lock || Lock::try_take(&lock)?.is_some() {
                 fs::remove_file(&path)?;

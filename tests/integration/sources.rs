@@ -76,7 +76,9 @@ impl Bench {
 
     /// Writes `bytes`, and answers the error of opening them and its message.
     fn refused(&self, bytes: &[u8]) -> (SourceError, String) {
-        let error = self.open(&self.file("given.img.xz", bytes)).unwrap_err();
+        let path = self.dir.path().join("given.img.xz");
+        fs::write(&path, bytes).unwrap();
+        let error = self.open(&path).unwrap_err();
         let message = error.to_string();
         assert!(message.contains("given.img.xz"), "no file is named: {message}");
         assert_eq!(self.images(), [] as [String; 0], "something stayed behind after: {message}");
@@ -401,6 +403,35 @@ fn a_zip_whose_directory_lies_is_refused() {
 }
 
 #[test]
+fn dictionaries_too_large_for_many_threads_are_decoded_by_fewer() {
+    let disk = disk_image();
+    let (first, second) = disk.split_at(4 * MIB);
+    let large = |bytes: &[u8]| {
+        let mut options = liblzma::stream::LzmaOptions::new_preset(0).unwrap();
+        options.dict_size(96 << 20);
+        let mut filters = liblzma::stream::Filters::new();
+        filters.lzma2(&options);
+        let stream = Stream::new_stream_encoder(&filters, Check::Sha256).unwrap();
+        let mut encoder = XzEncoder::new_stream(Vec::new(), stream);
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let bench = Bench::new();
+    let opened = bench.open(&bench.file("image", &[xz(first), large(second)].concat())).unwrap();
+    assert!(content(&opened) == disk);
+}
+
+#[test]
+fn a_first_block_too_short_to_tell_anything_is_no_obstacle() {
+    let disk = disk_image();
+    let bench = Bench::new();
+    let opened = bench.open(&bench.file("image", &[xz(&disk[..100]), xz(&disk[100..])].concat())).unwrap();
+    assert!(content(&opened) == disk);
+    let (error, _) = Bench::new().refused(&[xz(b"<html>"), xz(b"<body>")].concat());
+    assert!(matches!(error, SourceError::LooksLike { packed: true, .. }), "{error:?}");
+}
+
+#[test]
 fn a_window_beyond_all_memory_is_refused() {
     // A frame header (RFC 8878, 3.1.1.1) whose window descriptor asks for 2 GiB, and one raw block.
     let frame = [b"\x28\xb5\x2f\xfd\x00".as_slice(), &[21 << 3], &[0x01, 0, 0]].concat();
@@ -608,6 +639,31 @@ fn a_cache_that_cannot_be_written_is_named() {
     let raw = bench.file("raw", &disk_image());
     bench.open(&raw).unwrap();
     assert!(bench.notes().iter().any(|note| note.contains("the digest is not remembered")));
+}
+
+/// The tier `root`: a filesystem of its own size has to be mounted.
+#[test]
+fn a_full_disk_is_told_and_left_clean() {
+    use nix::mount::{MsFlags, mount, umount};
+    if !std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "root")) {
+        eprintln!("NOT RUN: tier root; ask for it with PIBAKE_TIER=root, as root");
+        return;
+    }
+    let bench = Bench::new();
+    let cache = bench.cache();
+    fs::create_dir(&cache).unwrap();
+    mount(Some("tmpfs"), &cache, Some("tmpfs"), MsFlags::empty(), Some("size=256k"))
+        .expect("PIBAKE_TIER=root was asked for, but nothing can be mounted");
+    let disk = disk_image();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        for bytes in [gz(&disk), xz_in_blocks(&disk, 500_000)] {
+            let (error, message) = bench.refused(&bytes);
+            assert!(matches!(error, SourceError::NoSpace { .. }), "{error:?}");
+            assert!(message.contains("cache/images"), "{message}");
+        }
+    }));
+    umount(&cache).unwrap();
+    outcome.unwrap();
 }
 
 #[test]

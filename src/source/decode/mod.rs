@@ -84,3 +84,95 @@ impl Packed<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Cursor, Write};
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::mpsc::sync_channel;
+    use std::thread;
+
+    use super::{Output, Packed, Pool, decode};
+    use crate::source::format::Packing;
+
+    /// Something to pack: a partition table, bytes that do not repeat, zeros.
+    fn content() -> Vec<u8> {
+        let mut content = vec![0; 20_000];
+        content[446 + 4] = 0x83;
+        content[446 + 8] = 1;
+        content[446 + 12] = 9;
+        content[510..512].copy_from_slice(&[0x55, 0xaa]);
+        let mut random = fastrand::Rng::with_seed(3);
+        content[1000..3000].fill_with(|| random.u8(..));
+        content
+    }
+
+    /// What `bytes` unpack to, unless they are refused.
+    fn unpacked(packing: Packing, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let (sender, chunks) = sync_channel(1);
+        let out = Output::new(sender, Arc::new(Pool::default()));
+        thread::scope(|threads| {
+            let packed = Packed { path: Path::new("given"), packing, file: &file };
+            let decoder = threads.spawn(move || decode(packed, out));
+            let mut image = Vec::new();
+            for chunk in chunks {
+                let end = chunk.offset as usize + chunk.bytes.len();
+                image.resize(image.len().max(end), 0);
+                image[chunk.offset as usize..end].copy_from_slice(&chunk.bytes);
+            }
+            decoder.join().expect("a decoder panicked").ok().map(|()| image)
+        })
+    }
+
+    fn archives() -> Vec<(Packing, Vec<u8>)> {
+        let content = content();
+        let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+        xz.write_all(&content[..7000]).unwrap();
+        let mut xz_rest = liblzma::write::XzEncoder::new(xz.finish().unwrap(), 0);
+        xz_rest.write_all(&content[7000..]).unwrap();
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gz.write_all(&content).unwrap();
+        let mut zst = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        zst.include_checksum(true).unwrap();
+        zst.write_all(&content).unwrap();
+        let mut zip = ::zip::ZipWriter::new(Cursor::new(Vec::new()));
+        zip.start_file("a.img", ::zip::write::SimpleFileOptions::default().large_file(true)).unwrap();
+        zip.write_all(&content).unwrap();
+        vec![
+            (Packing::Xz, xz_rest.finish().unwrap()),
+            (Packing::Gz, gz.finish().unwrap()),
+            (Packing::Zst, zst.finish().unwrap()),
+            (Packing::Zip, zip.finish().unwrap().into_inner()),
+        ]
+    }
+
+    #[test]
+    fn whatever_is_damaged_nothing_wrong_comes_out() {
+        let mut random = fastrand::Rng::with_seed(11);
+        for (packing, whole) in archives() {
+            assert_eq!(unpacked(packing, &whole), Some(content()), "{packing}");
+            for _ in 0..400 {
+                let mut damaged = whole.clone();
+                for _ in 0..random.usize(1..4) {
+                    // The frames around the data are where decoders are led astray.
+                    let at = match random.u8(..3) {
+                        0 => random.usize(..damaged.len().min(80)),
+                        1 => damaged.len() - 1 - random.usize(..damaged.len().min(160)),
+                        _ => random.usize(..damaged.len()),
+                    };
+                    match random.u8(..3) {
+                        0 => damaged[at] ^= 1 << random.u8(..8),
+                        1 => damaged[at] = random.u8(..),
+                        _ => damaged.truncate(at.max(1)),
+                    }
+                }
+                if let Some(image) = unpacked(packing, &damaged) {
+                    assert!(image == content(), "{packing}: {damaged:02x?}");
+                }
+            }
+        }
+    }
+}

@@ -28,12 +28,39 @@ pub(super) struct Block {
     pub(super) stream_header: [u8; EDGE],
     /// Offset of its first byte in the file.
     pub(super) offset: u64,
-    /// Length in the file, its check and padding included.
-    pub(super) packed: u64,
+    /// Length in the file, its check included, its padding not.
+    pub(super) unpadded: u64,
     /// Offset in the image of the first byte it unpacks to.
     pub(super) image_offset: u64,
     /// Number of bytes it unpacks to.
     pub(super) unpacked: u64,
+}
+
+impl Block {
+    /// Length in the file, padding included.
+    pub(super) fn packed(&self) -> u64 {
+        padded(self.unpadded)
+    }
+
+    /// The index of a stream with this block alone.
+    pub(super) fn index(&self) -> Vec<u8> {
+        let mut index = vec![0, 1];
+        for mut number in [self.unpadded, self.unpacked] {
+            while number >= 0x80 {
+                index.push(number as u8 | 0x80);
+                number >>= 7;
+            }
+            index.push(number as u8);
+        }
+        index.resize(index.len().next_multiple_of(4), 0);
+        index.extend(CRC32.checksum(&index).to_le_bytes());
+        index
+    }
+}
+
+/// Section 3.3: blocks are padded to multiples of four bytes.
+fn padded(size: u64) -> u64 {
+    size.next_multiple_of(4)
 }
 
 /// All blocks in order, or `None` when the file does not make sense from its end.
@@ -66,7 +93,7 @@ struct StreamIndex {
     header: [u8; EDGE],
     /// Offset of the header in the file.
     start: u64,
-    /// Packed and unpacked size of each block, the packed one rounded up to its padding.
+    /// Unpadded and unpacked size of each block; the first below 2^63, so that padding fits.
     records: Vec<(u64, u64)>,
 }
 
@@ -76,9 +103,9 @@ impl StreamIndex {
         let blocks: Vec<Block> = self
             .records
             .into_iter()
-            .map(|(packed, unpacked)| {
-                let block = Block { stream_header: self.header, offset, packed, image_offset: 0, unpacked };
-                offset += packed;
+            .map(|(unpadded, unpacked)| {
+                let block = Block { stream_header: self.header, offset, unpadded, image_offset: 0, unpacked };
+                offset += block.packed();
                 block
             })
             .collect();
@@ -97,7 +124,8 @@ fn read_stream(file: &File, end: u64) -> io::Result<Option<StreamIndex>> {
     file.read_exact_at(&mut index, index_at)?;
     let Some(records) = parse_index(&index) else { return Ok(None) };
 
-    let packed = records.iter().try_fold(EDGE as u64, |sum, (packed, _)| sum.checked_add(*packed));
+    let packed =
+        records.iter().try_fold(EDGE as u64, |sum, (unpadded, _)| sum.checked_add(padded(*unpadded)));
     let Some(start) = packed.and_then(|packed| index_at.checked_sub(packed)) else { return Ok(None) };
     let header: [u8; EDGE] = read(file, start)?;
     // Section 2.1.1: magic number, flags and their CRC32; the footer has the same flags.
@@ -153,12 +181,11 @@ fn parse_index(index: &[u8]) -> Option<Vec<(u64, u64)>> {
     }
     let mut records = Vec::with_capacity(usize::try_from(count).ok()?);
     for _ in 0..count {
-        let packed = read_number(content, &mut rest)?.checked_next_multiple_of(4)?;
-        let unpacked = read_number(content, &mut rest)?;
-        if packed == 0 {
+        let unpadded = read_number(content, &mut rest)?;
+        if unpadded == 0 {
             return None;
         }
-        records.push((packed, unpacked));
+        records.push((unpadded, read_number(content, &mut rest)?));
     }
     (rest.len() < 4 && content[rest].iter().all(|byte| *byte == 0)).then_some(records)
 }
@@ -185,7 +212,7 @@ mod tests {
     use liblzma::stream::{Check, MtStreamBuilder};
     use liblzma::write::XzEncoder;
 
-    use super::{Block, read_map, read_number};
+    use super::{Block, parse_index, read_map, read_number};
 
     fn xz(len: usize, block: u64) -> Vec<u8> {
         let stream = MtStreamBuilder::new().threads(2).check(Check::Crc32).block_size(block).encoder();
@@ -207,7 +234,7 @@ mod tests {
         let places: Vec<_> = blocks.iter().map(|block| (block.image_offset, block.unpacked)).collect();
         assert_eq!(places, [(0, 1000), (1000, 1000), (2000, 500), (2500, 700)]);
         assert_eq!(blocks[0].offset, 12);
-        assert_eq!(blocks[1].offset, 12 + blocks[0].packed);
+        assert_eq!(blocks[1].offset, 12 + blocks[0].packed());
         assert_eq!(blocks[3].offset, one.len() as u64 + 8 + 12);
         assert_eq!(map(&xz(0, 1000)), Some(Vec::new()));
     }
@@ -227,13 +254,21 @@ mod tests {
     fn no_damaged_byte_of_the_frame_goes_unnoticed_or_panics() {
         let whole = xz(2500, 1000);
         let blocks = map(&whole).unwrap();
-        let body = 12..(blocks[2].offset + blocks[2].packed) as usize;
+        let body = 12..(blocks[2].offset + blocks[2].packed()) as usize;
         for at in (0..whole.len()).filter(|at| !body.contains(at)) {
             for bit in 0..8 {
                 let mut damaged = whole.clone();
                 damaged[at] ^= 1 << bit;
                 assert_eq!(map(&damaged), None, "byte {at}, bit {bit}");
             }
+        }
+    }
+
+    #[test]
+    fn an_index_made_is_an_index_read() {
+        for (unpadded, unpacked) in [(1, 0), (127, 128), (16384, u64::MAX >> 1)] {
+            let block = Block { stream_header: [0; 12], offset: 0, unpadded, image_offset: 0, unpacked };
+            assert_eq!(parse_index(&block.index()), Some(vec![(unpadded, unpacked)]));
         }
     }
 
