@@ -45,11 +45,12 @@ impl Mbr {
                 found: "the first sector does not end with the bytes 55 aa".into(),
             });
         };
-        // A FAT boot sector ends with 55 aa as well; its code never looks like four entries.
+        // A FAT boot sector ends with 55 aa as well: with code or nothing where the entries would be.
         let is_entry = |entry: &PartRecord| entry.boot_indicator & 0x7f == 0;
-        if !(0..4).filter_map(|index| table.partition(index)).all(|entry| is_entry(&entry)) {
+        let entries_hold = (0..4).filter_map(|index| table.partition(index)).all(|entry| is_entry(&entry));
+        if !entries_hold || (used_entries(&table).next().is_none() && is_boot_sector(&sector)) {
             return Err(DiskError::NoTable {
-                found: "the first sector is a boot sector without partitions".into(),
+                found: "the first sector is a filesystem's boot sector".into(),
             });
         }
         Ok(Self(table))
@@ -198,6 +199,12 @@ fn logical_partitions(disk: &dyn BlockRead, container: ByteRange) -> Result<Vec<
         }
     }
     Err(DiskError::corrupt(table_at, format!("more than {MAX_LOGICAL} logical partitions")))
+}
+
+/// Whether it begins as a FAT's first sector does: with a jump, and a sector's length at offset 11.
+fn is_boot_sector(sector: &[u8; SECTOR as usize]) -> bool {
+    let length = u16::from_le_bytes([sector[11], sector[12]]);
+    matches!(sector[0], 0xeb | 0xe9) && matches!(length, 512 | 1024 | 2048 | 4096)
 }
 
 /// `None` when the sector does not end as a table does.

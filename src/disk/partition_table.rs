@@ -294,6 +294,11 @@ mod tests {
         let mut fat = vec![0; 1024];
         fat[440..510].fill(b'x');
         fat[510..512].copy_from_slice(&[0x55, 0xaa]);
+        assert!(none(fat.clone()));
+        fat[440..510].fill(0);
+        assert!(read(&fat).unwrap().partitions.is_empty(), "an empty table is one");
+        fat[..3].copy_from_slice(&[0xeb, 0x3c, 0x90]);
+        fat[11..13].copy_from_slice(&[0, 2]);
         assert!(none(fat));
     }
 

@@ -113,7 +113,7 @@ const ROOT_TREES: [&str; 27] = [
     "/usr/lib/raspberrypi-sys-mods",
 ];
 
-/// Directories of the root filesystem taken by name, everything below them too.
+/// Directories of the root filesystem taken by name, everything below them too: all but files' contents.
 const ROOT_NAMES_BELOW: [&str; 2] = ["/home", "/usr/share/zoneinfo"];
 
 /// Directories of the root filesystem taken by name, without what is below.
@@ -169,8 +169,7 @@ impl Collected {
         ROOT_TREES.iter().try_for_each(|path| collector.take_tree(path))?;
         ROOT_NAMES_BELOW.iter().try_for_each(|path| collector.take_names(path, true))?;
         ROOT_NAMES.iter().try_for_each(|path| collector.take_names(path, false))?;
-        ROOT_TEXTS.iter().try_for_each(|path| collector.take_text(path))?;
-        collector.take_homes()
+        ROOT_TEXTS.iter().try_for_each(|path| collector.take_text(path))
     }
 
     /// A text as it was copied, odd bytes replaced.
@@ -226,23 +225,13 @@ impl Collector<'_> {
             }
             self.take_entry(&path)?;
             for (child, kind) in self.children(&path)? {
-                self.into.present.insert((self.volume, child.clone()));
+                self.take_entry(&child)?;
                 if below && kind == FileType::Directory {
                     pending.push(child);
                 }
             }
         }
         Ok(())
-    }
-
-    /// Modes and owners of what stands in the home directories: what a renamed account takes along.
-    fn take_homes(&mut self) -> Result<(), FsError> {
-        let home = super::at("/home");
-        let inside: Vec<FsPath> = (self.into.present.iter())
-            .filter(|(volume, path)| *volume == self.volume && path.starts_with(&home))
-            .map(|(_, path)| path.clone())
-            .collect();
-        inside.iter().try_for_each(|path| self.take_entry(path).map(|_| ()))
     }
 
     /// What stands at a path: presence, mode and owner, a link's target. Returns the size of the regular

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::at;
 use super::error::InventoryError;
 use super::probe::{Filesystem, Probe, probe};
+use super::unreplayed::Unreplayed;
 use crate::disk::block::BlockRead;
 use crate::disk::partition_table::{Partition, PartitionTable};
 use crate::disk::window::Window;
 use crate::fs::FsReader;
 use crate::fs::error::FsError;
-use crate::fs::ext4::Ext4Reader;
+use crate::fs::ext4::{Ext4Facts, Ext4Reader};
 use crate::fs::fat::FatVolume;
 
 /// A partition's bytes.
@@ -21,7 +22,36 @@ pub(super) struct Pair {
     pub(super) boot: Partition,
     pub(super) fat: FatVolume<PartitionBytes>,
     pub(super) root: Partition,
-    pub(super) ext4: Ext4Reader,
+    pub(super) ext4: RootFs,
+}
+
+/// A root filesystem, as it can be read.
+pub(super) enum RootFs {
+    /// Fit for editing.
+    Clean(Ext4Facts<PartitionBytes>),
+    /// Readable as it lies there; why it is not fit for editing.
+    Dirty(Ext4Reader, FsError),
+}
+
+impl RootFs {
+    fn open(image: &Arc<dyn BlockRead>, partition: &Partition) -> Result<Self, FsError> {
+        match Ext4Facts::open(window(image, partition)?) {
+            Ok(facts) => Ok(Self::Clean(facts)),
+            Err(why @ FsError::NotClean { .. }) => {
+                let medium = Unreplayed::new(window(image, partition)?)?;
+                Ok(Self::Dirty(Ext4Reader::open(medium)?, why))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Its files.
+    pub(super) fn reader(&self) -> &dyn FsReader {
+        match self {
+            Self::Clean(facts) => facts,
+            Self::Dirty(reader, _) => reader,
+        }
+    }
 }
 
 /// Opens a window on a partition.
@@ -52,8 +82,8 @@ pub(super) fn find(image: &Arc<dyn BlockRead>, table: &PartitionTable) -> Result
     let mut roots = Vec::new();
     for (partition, _) in of_kind(Filesystem::Ext4) {
         let fault = InventoryError::root(partition.number);
-        let ext4 = window(image, partition).and_then(Ext4Reader::open).map_err(&fault)?;
-        if has_any(&ext4, &["/etc/os-release", "/usr/lib/os-release"]).map_err(&fault)? {
+        let ext4 = RootFs::open(image, partition).map_err(&fault)?;
+        if has_any(ext4.reader(), &["/etc/os-release", "/usr/lib/os-release"]).map_err(&fault)? {
             roots.push(((*partition).clone(), ext4));
         }
     }

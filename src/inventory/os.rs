@@ -32,7 +32,7 @@ pub(super) fn identify(boot: &dyn FsReader, root: &dyn FsReader, number: u32) ->
     let fields = os_release(root).map_err(&fault)?;
     let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
     let (os_id, pretty_name) = (field("ID"), field("PRETTY_NAME"));
-    if let Some(found) = other_system(boot, root, &os_id, &pretty_name).map_err(&fault)? {
+    if let Some(found) = other_system(boot, root, &fields).map_err(&fault)? {
         return Err(InventoryError::foreign(found));
     }
     let packages = read_packages(root).map_err(&fault)?;
@@ -61,25 +61,21 @@ pub(super) fn identify(boot: &dyn FsReader, root: &dyn FsReader, number: u32) ->
 fn other_system(
     boot: &dyn FsReader,
     root: &dyn FsReader,
-    os_id: &str,
-    pretty_name: &str,
+    fields: &BTreeMap<String, String>,
 ) -> Result<Option<String>, FsError> {
+    let field = |name: &str| fields.get(name).map(String::as_str).unwrap_or_default();
+    let (os_id, pretty_name) = (field("ID"), field("PRETTY_NAME"));
     let named = |name: &str| Some(format!("{name} ({pretty_name})"));
-    for (path, name) in [
-        ("/boot/dietpi/.version", "DietPi"),
-        ("/etc/armbian-release", "Armbian"),
-        ("/etc/hypriot_release", "HypriotOS"),
-        ("/etc/rpi-image-gen", "an image made by rpi-image-gen"),
-        ("/etc/octopi_version", "OctoPi"),
-    ] {
+    if fields.keys().any(|name| name.starts_with("HYPRIOT_")) {
+        return Ok(named("HypriotOS"));
+    }
+    for (path, name) in [("/boot/dietpi/.version", "DietPi"), ("/etc/armbian-release", "Armbian")] {
         if root.stat_no_follow(&at(path))?.is_some() {
             return Ok(named(name));
         }
     }
-    for (path, name) in [("/dietpi.txt", "DietPi"), ("/device-init.yaml", "HypriotOS")] {
-        if boot.stat_no_follow(&at(path))?.is_some() {
-            return Ok(named(name));
-        }
+    if boot.stat_no_follow(&at("/dietpi.txt"))?.is_some() {
+        return Ok(named("DietPi"));
     }
     match os_id {
         "raspbian" | "debian" => {}
@@ -304,6 +300,8 @@ mod tests {
         assert_eq!(found(&[("/usr/lib/os-release", ubuntu)]), "Ubuntu 22.04.3 LTS");
         assert_eq!(found(&[release, ("/etc/armbian-release", "")]), "Armbian (Debian 12)");
         assert_eq!(found(&[release, ("/boot/dietpi/.version", "")]), "DietPi (Debian 12)");
+        let hypriot = format!("{}\nHYPRIOT_OS=\"HypriotOS/armhf\"", release.1);
+        assert_eq!(found(&[("/etc/os-release", &hypriot)]), "HypriotOS (Debian 12)");
         assert_eq!(found(&[release]), "Debian 12 without Raspberry Pi's packages");
         assert_eq!(found(&[("/etc/os-release", "")]), "a Linux without a name in /etc/os-release");
         let slots = "/dev/disk/by-slot/system / ext4 rw 0 1";

@@ -32,9 +32,9 @@ pub struct Survey {
     pub interrupted_flash: bool,
     /// The partitions; without a table, the filesystems found.
     pub partitions: Vec<PartitionSummary>,
-    /// The system, when it is one that can be baked.
+    /// The system, when it is one that pibake knows.
     pub system: Option<Summary>,
-    /// Why there is none: what it is instead, or what could not be read.
+    /// Why there is none, or why it cannot be baked as it is: what it is instead, what could not be read.
     pub system_problem: Option<String>,
 }
 
@@ -129,8 +129,11 @@ pub fn survey(image: &Arc<dyn BlockRead>) -> Survey {
         Ok(table) => {
             survey.partitions = table.partitions.iter().map(|p| describe(image, Some(p), p.range)).collect();
             survey.table = Some(summarize_table(&table));
-            match super::take(image) {
-                Ok(inventory) => survey.system = Some(summary(&inventory)),
+            match super::look(image, &table) {
+                Ok((inventory, unfit)) => {
+                    survey.system = Some(summary(&inventory));
+                    survey.system_problem = unfit.as_ref().map(chain_of);
+                }
                 Err(error) => survey.system_problem = Some(chain_of(&error)),
             }
         }

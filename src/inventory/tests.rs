@@ -155,6 +155,47 @@ fn recognises_an_interrupted_flash() {
 }
 
 #[test]
+fn surveys_a_filesystem_without_a_table() {
+    let fat: Vec<u8> = {
+        let (image, mut fat) = (demo(), vec![0; 40 << 20]);
+        image.read_at(8 * MIB, &mut fat).unwrap();
+        fat
+    };
+    let found = survey(&(Arc::new(fat) as Arc<dyn BlockRead>));
+    assert!(found.table.is_none() && !found.interrupted_flash);
+    assert_eq!((found.partitions[0].start, found.partitions[0].size), (0, 40 * MIB));
+}
+
+#[test]
+fn a_card_whose_journal_must_be_replayed_is_surveyed_and_not_taken() {
+    // s_feature_incompat: RECOVER, as while it is mounted.
+    let image = changed(|cow| {
+        let at = 48 * MIB + 1024 + 0x60;
+        let mut features = [0];
+        cow.read_at(at, &mut features).unwrap();
+        cow.write_at(at, &[features[0] | 4]).unwrap();
+        seal_superblock(cow, 48 * MIB);
+    });
+    assert!(matches!(take(&image), Err(InventoryError::Fs { number: 2, .. })));
+    let found = survey(&image);
+    assert_eq!(
+        found.system.map(|system| system.release),
+        Some(Release::Bookworm),
+        "{:?}",
+        found.system_problem
+    );
+    assert!(found.system_problem.unwrap().contains("partition 2 (ext4)"));
+}
+
+/// Writes the superblock's checksum anew: crc32c of its first 1020 bytes, not inverted at the end.
+fn seal_superblock(cow: &mut CowImage, partition: u64) {
+    let mut superblock = [0; 1020];
+    cow.read_at(partition + 1024, &mut superblock).unwrap();
+    let sum = !crc32c::crc32c(&superblock);
+    cow.write_at(partition + 1024 + 1020, &sum.to_le_bytes()).unwrap();
+}
+
+#[test]
 fn a_survey_goes_on_where_something_is_damaged() {
     // The first table entries of the FAT say that the root directory leads to itself.
     let image = changed(|cow| {

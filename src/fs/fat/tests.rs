@@ -304,7 +304,7 @@ fn survives_any_bytes() {
     let (good, model) = edit_randomly(1, fat16());
     let geometry = super::Geometry::read(&good).unwrap();
     let mut opened = 0;
-    for seed in 0..150 {
+    for seed in 0..60 {
         let mut rng = fastrand::Rng::with_seed(seed);
         let mut medium = good.clone();
         let table = geometry.table_at as usize..geometry.table_at as usize + 2000;
@@ -325,7 +325,7 @@ fn survives_any_bytes() {
         let _ = fat.remove(&path("/dir 1"));
         let _ = fat.finish();
     }
-    assert!(opened > 20, "hardly any volume was opened: {opened}");
+    assert!(opened > 8, "hardly any volume was opened: {opened}");
 }
 
 #[test]
