@@ -2,3 +2,4 @@
 //! texts the plan edits. Found by looking inside, never guessed from a file name.
 
 pub mod types;
+pub mod wanted;

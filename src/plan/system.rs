@@ -30,7 +30,10 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
         });
     }
     for server in system.ntp.iter().filter(|server| !is_word(server)) {
-        draft.error(PlanError::Setting { key: "system.ntp".to_owned(), message: format!("{server:?} is no server") });
+        draft.error(PlanError::Setting {
+            key: "system.ntp".to_owned(),
+            message: format!("{server:?} is no server"),
+        });
     }
 }
 
@@ -41,7 +44,9 @@ pub(super) fn with_assignment(text: &str, key: &str, value: &str) -> String {
     let mut edited: String = text
         .split_inclusive('\n')
         .filter_map(|line| match line.trim_start().strip_prefix(key) {
-            Some(rest) if rest.starts_with('=') => (!std::mem::replace(&mut there, true)).then(|| assignment.clone()),
+            Some(rest) if rest.starts_with('=') => {
+                (!std::mem::replace(&mut there, true)).then(|| assignment.clone())
+            }
             _ => Some(line.to_owned()),
         })
         .collect();
@@ -145,7 +150,8 @@ fn plan_keymap(image: Image<'_>, keymap: &str, draft: &mut Draft) {
     }
     let file = path("/etc/default/keyboard");
     let Some(text) = draft.note(image.text(&file)) else { return };
-    let stock = "XKBMODEL=\"pc105\"\nXKBLAYOUT=\"gb\"\nXKBVARIANT=\"\"\nXKBOPTIONS=\"\"\n\nBACKSPACE=\"guess\"\n";
+    let stock =
+        "XKBMODEL=\"pc105\"\nXKBLAYOUT=\"gb\"\nXKBVARIANT=\"\"\nXKBOPTIONS=\"\"\n\nBACKSPACE=\"guess\"\n";
     let edited = with_assignment(text.unwrap_or(stock), "XKBLAYOUT", &format!("\"{keymap}\""));
     let reason = Reason::new("[system]", "the keyboard layout");
     draft.text(file.clone(), edited, image.meta(&file, Meta::root(0o644)), &reason);
