@@ -2,4 +2,3 @@
 //! texts the plan edits. Found by looking inside, never guessed from a file name.
 
 pub mod types;
-pub mod wanted;

@@ -35,7 +35,7 @@ impl Cmdline {
     /// Whether a text is one word, whole and alone.
     pub(super) fn is_word(text: &str) -> bool {
         let quotes = text.matches('"').count();
-        quotes % 2 == 0 && !text.contains(char::is_control) && Self::parse(text).words == [text]
+        quotes.is_multiple_of(2) && !text.contains(char::is_control) && Self::parse(text).words == [text]
     }
 
     /// One line, one space between words, a newline at the end: the vendor's hooks look for their words

@@ -155,7 +155,8 @@ fn edit_cmdline(inputs: &Inputs<'_>, image: Image<'_>, disk_id: Option<u32>, dra
     let text = match draft.note(image.text_on(Volume::Boot, &file)) {
         Some(Some(text)) => text,
         Some(None) => {
-            return draft.error(PlanError::ImageLacks { what: "cmdline.txt on its FAT partition".to_owned() });
+            return draft
+                .error(PlanError::ImageLacks { what: "cmdline.txt on its FAT partition".to_owned() });
         }
         None => return,
     };

@@ -222,12 +222,13 @@ fn add_texts(inventory: &mut Inventory) {
     root(inventory, "/etc/fstab", &fstab);
     root(inventory, "/etc/locale.gen", "# de_DE.UTF-8 UTF-8\nen_GB.UTF-8 UTF-8\n");
     root(inventory, "/etc/default/keyboard", "XKBMODEL=\"pc105\"\nXKBLAYOUT=\"gb\"\n");
-    root(inventory, "/usr/share/zoneinfo/zone.tab", "# comment\nDE\t+5230+01322\tEurope/Berlin\tmost\n");
-    root(
-        inventory,
-        "/usr/share/zoneinfo/tzdata.zi",
-        "# version 2025a\nZ Europe/London 0\nL America/Los_Angeles US/Pacific\n",
-    );
+    let mut zones = vec!["", "/Europe", "/Europe/Berlin", "/Europe/London", "/UTC"];
+    if release < Release::Trixie {
+        zones.extend(["/US", "/US/Pacific"]);
+    }
+    for zone in zones {
+        inventory.present.insert((Volume::Root, path(&format!("/usr/share/zoneinfo{zone}"))));
+    }
     let sshd = match release {
         Release::Jessie => {
             "Port 22\nHostKey /etc/ssh/ssh_host_rsa_key\nPermitRootLogin without-password\nUsePAM yes\n"

@@ -1,8 +1,7 @@
 //! `[system]`: time zone, locale and keyboard, as far as they are edits or need checking.
 
-use std::collections::BTreeSet;
-
 use crate::fs::metadata::Meta;
+use crate::fs::path::FsPath;
 use crate::inventory::types::Release;
 
 use super::build::Inputs;
@@ -15,7 +14,7 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
     let image = Image { inventory: inputs.inventory };
     let system = &inputs.node.system;
     if let Some(timezone) = &system.timezone {
-        check_timezone(inputs, image, timezone, draft);
+        check_timezone(image, timezone, draft);
     }
     if let Some(locale) = &system.locale {
         plan_locale(image, locale, draft);
@@ -63,46 +62,24 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-_/+@".contains(&byte))
 }
 
-fn check_timezone(inputs: &Inputs<'_>, image: Image<'_>, timezone: &str, draft: &mut Draft) {
+/// The zones the image has are the files below `/usr/share/zoneinfo`; Trixie keeps old names
+/// (`US/Pacific`) in a package of their own.
+fn check_timezone(image: Image<'_>, timezone: &str, draft: &mut Draft) {
     let wrong = |message: String| PlanError::Setting { key: "system.timezone".to_owned(), message };
-    let known = match time_zones(inputs.inventory.release, image) {
-        Ok(known) => known,
-        Err(error) => return draft.error(error),
+    let zones = path("/usr/share/zoneinfo");
+    let file = FsPath::new(&format!("{zones}/{timezone}"));
+    let (true, Ok(file)) = (is_word(timezone), file) else {
+        return draft.error(wrong(format!("{timezone:?} is no name of a time zone")));
     };
-    if !is_word(timezone) || timezone.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        draft.error(wrong(format!("{timezone:?} is no name of a time zone")));
-    } else if known.is_empty() {
-        draft.warn(format!("whether the image has the time zone {timezone} could not be seen"));
-    } else if !known.contains(timezone) {
-        let nearest = known.iter().min_by_key(|other| strsim::damerau_levenshtein(other, timezone));
-        let nearest = nearest.map(|nearest| format!("; did you mean {nearest:?}?")).unwrap_or_default();
-        draft.error(wrong(format!("the image has no time zone {timezone:?}{nearest}")));
+    let known = image.below(&zones);
+    if known.is_empty() {
+        let what = format!("time zones (package tzdata), and system.timezone is {timezone}");
+        draft.error(PlanError::ImageLacks { what });
+    } else if !known.contains(&file) || known.iter().any(|other| other.parent().as_ref() == Some(&file)) {
+        let names = known.iter().filter_map(|path| path.as_str().strip_prefix("/usr/share/zoneinfo/"));
+        let nearest = names.min_by_key(|name| strsim::damerau_levenshtein(name, timezone)).unwrap_or("UTC");
+        draft.error(wrong(format!("the image has no time zone {timezone:?}; did you mean {nearest:?}?")));
     }
-}
-
-/// The zones the image has, from the tables in it; empty when it has no tables.
-fn time_zones<'a>(release: Release, image: Image<'a>) -> Result<BTreeSet<&'a str>, PlanError> {
-    let mut zones = BTreeSet::new();
-    if let Some(text) = image.text(&path("/usr/share/zoneinfo/zone.tab"))? {
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        zones.extend(lines.filter_map(|line| line.split('\t').nth(2)));
-    }
-    if let Some(text) = image.text(&path("/usr/share/zoneinfo/tzdata.zi"))? {
-        // Trixie keeps old names ("US/Pacific") in a package of their own.
-        let links = release < Release::Trixie || image.has_package("tzdata-legacy");
-        zones.extend(text.lines().filter_map(|line| {
-            let mut words = line.split(' ');
-            match words.next()? {
-                "Z" => words.next(),
-                "L" if links => words.nth(1),
-                _ => None,
-            }
-        }));
-    }
-    if !zones.is_empty() {
-        zones.extend(["UTC", "Etc/UTC"]);
-    }
-    Ok(zones)
 }
 
 /// The locale is made at the node's first boot by the overlay's unit; here it is entered into the list of

@@ -227,6 +227,8 @@ fn plan_home(image: Image<'_>, entry: &Entry, draft: &mut Draft) {
         } else if let Some(bytes) = bytes {
             let mode = image.meta(&source, Meta::root(0o644)).mode;
             draft.text(target, bytes.clone(), own(mode), &reason);
+        } else if image.meta(&source, Meta::root(0o755)).mode & 0o111 == 0 {
+            draft.warn(format!("{source} is too large to be copied into {home}"));
         } else {
             let mode = image.meta(&source, Meta::root(0o755)).mode;
             draft.put(Volume::Root, target, Action::Directory(own(mode)), &reason);
@@ -281,14 +283,14 @@ fn write(image: Image<'_>, db: &Database, draft: &mut Draft) {
         let Some(table) = table else { return };
         let (file, text) = (path(file), table.text().into_bytes());
         let content = if secret { Content::Secret(Zeroizing::new(text)) } else { Content::Bytes(text) };
-        let usual = Meta::root(if secret { 0o640 } else { 0o644 });
+        let usual = Meta::root(if file.as_str().ends_with("shadow") { 0o640 } else { 0o644 });
         let meta = image.meta(&file, usual);
         draft.file(file, content, meta, &reason);
     };
     put("/etc/passwd", Some(&db.passwd), false);
     put("/etc/shadow", Some(&db.shadow), true);
     put("/etc/group", Some(&db.group), false);
-    put("/etc/gshadow", db.gshadow.as_ref(), true);
+    put("/etc/gshadow", db.gshadow.as_ref(), db.gshadow.as_ref().is_some_and(Table::holds_hashes));
     put("/etc/subuid", db.subuid.as_ref(), false);
     put("/etc/subgid", db.subgid.as_ref(), false);
 }
