@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::fs::path::FsPath;
-use crate::plan::change::Volume;
+use crate::fs::volume::Volume;
 
 pub use super::overlay_manifest::{
     EnableRule, FileRule, Made, Manifest, MaskRule, OneOrMany, Param, ParamType, ReleaseTest, When,
@@ -232,7 +232,7 @@ mod tests {
     use std::fs;
 
     use super::{Origin, built_in_names, load};
-    use crate::plan::change::Volume;
+    use crate::fs::volume::Volume;
 
     fn own(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();

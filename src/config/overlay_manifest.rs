@@ -12,8 +12,8 @@ use toml::Spanned;
 use super::overlay::TreeFile;
 use super::types::{FirstBoot, ResolvConf, Role};
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::{Arch, NetworkStack, Release};
-use crate::plan::change::Volume;
 
 /// `overlay.toml`.
 #[derive(Clone, Debug)]
@@ -494,8 +494,8 @@ mod tests {
     use super::{Made, Manifest, parse};
     use crate::config::overlay::TreeFile;
     use crate::fs::path::FsPath;
+    use crate::fs::volume::Volume;
     use crate::inventory::types::Release;
-    use crate::plan::change::Volume;
 
     fn tree() -> Vec<TreeFile> {
         vec![TreeFile {

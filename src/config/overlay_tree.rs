@@ -6,7 +6,7 @@ use include_dir::{Dir, DirEntry, include_dir};
 
 use super::overlay::{OverlayError, TreeFile};
 use crate::fs::path::FsPath;
-use crate::plan::change::Volume;
+use crate::fs::volume::Volume;
 
 static BUILT_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/overlays");
 
