@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::fs::path::FsPath;
-use crate::plan::change::Volume;
+use crate::fs::volume::Volume;
 
 pub use super::overlay_manifest::{
     EnableRule, FileRule, Made, Manifest, MaskRule, OneOrMany, Param, ParamType, ReleaseTest, When,
@@ -99,14 +99,18 @@ impl LoadedOverlay {
     ///
     /// # Errors
     /// A manifest that is wrong in itself, or speaks of files that are not in the tree.
-    pub fn new(name: &str, origin: Origin, manifest: &str, tree: Vec<TreeFile>) -> Result<Self, OverlayError> {
+    pub fn new(
+        name: &str,
+        origin: Origin,
+        manifest: &str,
+        tree: Vec<TreeFile>,
+    ) -> Result<Self, OverlayError> {
         let file = match &origin {
             Origin::BuiltIn => format!("overlays/{name}/overlay.toml (built in)"),
             Origin::Directory(dir) => dir.join("overlay.toml").display().to_string(),
         };
-        let manifest = parse(manifest, &tree).map_err(|ManifestError { line, message }| {
-            OverlayError::Manifest { file, line, message }
-        })?;
+        let manifest = parse(manifest, &tree)
+            .map_err(|ManifestError { line, message }| OverlayError::Manifest { file, line, message })?;
         Ok(Self { name: name.to_owned(), origin, manifest, tree })
     }
 
@@ -182,7 +186,8 @@ fn assemble(name: &str, origin: Origin, entries: Vec<Entry>) -> Result<LoadedOve
     for entry in entries {
         let tree_error = |message: String| OverlayError::Tree { place: place(&entry.source), message };
         if entry.source == "overlay.toml" {
-            let text = String::from_utf8(entry.content).map_err(|_| tree_error("it is not UTF-8".to_owned()))?;
+            let text =
+                String::from_utf8(entry.content).map_err(|_| tree_error("it is not UTF-8".to_owned()))?;
             manifest = Some(text);
         } else if entry.source == "README.md" {
             continue;
@@ -227,7 +232,7 @@ mod tests {
     use std::fs;
 
     use super::{Origin, built_in_names, load};
-    use crate::plan::change::Volume;
+    use crate::fs::volume::Volume;
 
     fn own(files: &[(&str, &str)]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
@@ -249,7 +254,8 @@ mod tests {
     fn every_built_in_overlay_loads() {
         let names = built_in_names();
         assert!(names.iter().any(|name| name == "hostname"), "{names:?}");
-        let loaded = load(None, names.iter().map(String::as_str)).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let loaded =
+            load(None, names.iter().map(String::as_str)).unwrap_or_else(|errors| panic!("{errors:?}"));
         assert_eq!(loaded.len(), names.len());
         assert!(loaded.iter().all(|overlay| overlay.origin == Origin::BuiltIn));
     }

@@ -12,8 +12,8 @@ use toml::Spanned;
 use super::overlay::TreeFile;
 use super::types::{FirstBoot, ResolvConf, Role};
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::{Arch, NetworkStack, Release};
-use crate::plan::change::Volume;
 
 /// `overlay.toml`.
 #[derive(Clone, Debug)]
@@ -419,7 +419,9 @@ fn root_name() -> String {
 
 fn check_param(name: &str, param: &Param) -> Result<(), String> {
     match &param.default {
-        Some(_) if param.secret => Err(format!("parameter {name:?} is a secret, and secrets have no default")),
+        Some(_) if param.secret => {
+            Err(format!("parameter {name:?} is a secret, and secrets have no default"))
+        }
         Some(value) if !param.kind.accepts(value) => {
             Err(format!("the default of parameter {name:?} is not {}", param.kind.describe()))
         }
@@ -449,7 +451,10 @@ fn file_rule(raw: RawFile, tree: &[TreeFile]) -> Result<FileRule, String> {
             return Err(format!("{path} is not in the tree, and neither a link, a directory nor removed"));
         };
         if raw.template.is_some_and(|template| template != file.template) {
-            return Err(format!("{path}: a template's name ends in .j2, and {} is what is there", file.source));
+            return Err(format!(
+                "{path}: a template's name ends in .j2, and {} is what is there",
+                file.source
+            ));
         }
     }
     let mode = raw.mode.map(|mode| parse_mode(&mode)).transpose()?;
@@ -489,8 +494,8 @@ mod tests {
     use super::{Made, Manifest, parse};
     use crate::config::overlay::TreeFile;
     use crate::fs::path::FsPath;
+    use crate::fs::volume::Volume;
     use crate::inventory::types::Release;
-    use crate::plan::change::Volume;
 
     fn tree() -> Vec<TreeFile> {
         vec![TreeFile {
@@ -543,7 +548,11 @@ mod tests {
             let text = format!("[[file]]\npath = \"/x\"\nremove = true\nwhen = {{ release = \"{test}\" }}");
             let when = manifest(&text).files[0].when.clone();
             let test = when.release.unwrap();
-            super::RELEASES.iter().filter(|(_, r)| test.any(|test| test.holds(*r))).map(|(name, _)| *name).collect::<Vec<_>>()
+            super::RELEASES
+                .iter()
+                .filter(|(_, r)| test.any(|test| test.holds(*r)))
+                .map(|(name, _)| *name)
+                .collect::<Vec<_>>()
         };
         assert_eq!(passing("buster"), ["buster"]);
         assert_eq!(passing("<= stretch"), ["jessie", "stretch"]);
@@ -568,13 +577,22 @@ mod tests {
             ("[[file]]\npath = \"/b\"\nlink = \"a\"\nvolume = \"boot\"", "holds no links"),
             ("[[file]]\npath = \"/etc/a\"\nflags = [\"append\"]", "unknown variant `append`"),
             ("[[file]]\npath = \"/etc/a\"\ntemplate = false", "ends in .j2"),
-            ("[[file]]\npath = \"/b\"\nremove = true\nwhen = { release = \"woody\" }", "\"woody\" is no release"),
+            (
+                "[[file]]\npath = \"/b\"\nremove = true\nwhen = { release = \"woody\" }",
+                "\"woody\" is no release",
+            ),
             ("[units]\nmask = [{ unit = \"a\", whem = 1 }]", "unknown field `whem`"),
             ("[units]\nmask = [1]", "the name of a unit or a table"),
-            ("[[file]]\npath = \"/b\"\nremove = true\nwhen = { relase = \"buster\" }", "unknown field `relase`"),
+            (
+                "[[file]]\npath = \"/b\"\nremove = true\nwhen = { relase = \"buster\" }",
+                "unknown field `relase`",
+            ),
             ("[params]\na = { type = \"text\" }", "unknown variant `text`"),
             ("[params]\na = { type = \"integer\", default = \"x\" }", "3: the default of parameter \"a\""),
-            ("[params]\na = { type = \"string\", secret = true, default = \"x\" }", "secrets have no default"),
+            (
+                "[params]\na = { type = \"string\", secret = true, default = \"x\" }",
+                "secrets have no default",
+            ),
             ("[params]\na = { type = \"list\", secret = true }", "secrets are texts"),
         ] {
             let message = refusal(text);

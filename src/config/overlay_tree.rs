@@ -6,7 +6,7 @@ use include_dir::{Dir, DirEntry, include_dir};
 
 use super::overlay::{OverlayError, TreeFile};
 use crate::fs::path::FsPath;
-use crate::plan::change::Volume;
+use crate::fs::volume::Volume;
 
 static BUILT_IN: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/overlays");
 
@@ -55,7 +55,8 @@ impl Entry {
 
 /// The names of the overlays built in, sorted.
 pub(super) fn built_in_names() -> Vec<String> {
-    let mut names: Vec<String> = BUILT_IN.dirs().filter_map(|dir| dir.path().to_str().map(str::to_owned)).collect();
+    let mut names: Vec<String> =
+        BUILT_IN.dirs().filter_map(|dir| dir.path().to_str().map(str::to_owned)).collect();
     names.sort();
     names
 }
@@ -97,7 +98,8 @@ fn collect_directory(
     depth: usize,
     entries: &mut Vec<Entry>,
 ) -> Result<(), OverlayError> {
-    let fail = |place: &Path, message: String| OverlayError::Tree { place: place.display().to_string(), message };
+    let fail =
+        |place: &Path, message: String| OverlayError::Tree { place: place.display().to_string(), message };
     if depth > MAX_DEPTH {
         return Err(fail(dir, "directories are nested too deep".to_owned()));
     }
@@ -132,7 +134,9 @@ fn collect_directory(
 fn link_advice(path: &Path, prefix: &str, name: &str) -> String {
     let target = std::fs::read_link(path).map(|target| target.display().to_string()).unwrap_or_default();
     let place = prefix.strip_prefix("root").unwrap_or(prefix);
-    format!("a symbolic link; say it in overlay.toml instead: [[file]] path = \"{place}{name}\", link = \"{target}\"")
+    format!(
+        "a symbolic link; say it in overlay.toml instead: [[file]] path = \"{place}{name}\", link = \"{target}\""
+    )
 }
 
 fn read_file(path: &Path, source: String) -> Result<Entry, OverlayError> {

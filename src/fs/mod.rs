@@ -6,6 +6,7 @@ pub mod ext4;
 pub mod fat;
 pub mod metadata;
 pub mod path;
+pub mod volume;
 
 use error::FsError;
 use metadata::{DirEntry, Stat};

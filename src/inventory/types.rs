@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::fs::path::FsPath;
-use crate::plan::change::Volume;
+use crate::fs::volume::Volume;
 
 /// A Debian release as Raspberry Pi OS uses it; ordered by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -11,7 +11,9 @@ use super::error::{PlanError, PlanErrors};
 use super::image::Image;
 use super::render::Renderer;
 use super::units::Units;
-use super::{accounts, clock, digest, first_boot, manifest, network, overlay, select, size, ssh, system, wifi};
+use super::{
+    accounts, clock, digest, first_boot, manifest, network, overlay, select, size, ssh, system, wifi,
+};
 
 /// Everything a plan depends on.
 #[derive(Clone, Copy)]

@@ -8,16 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
-
-/// Which filesystem of the card.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Volume {
-    /// The FAT partition the firmware boots from.
-    Boot,
-    /// The ext4 root filesystem.
-    Root,
-}
+pub use crate::fs::volume::Volume;
 
 /// A file's bytes, or where to stream them from.
 #[derive(Clone)]

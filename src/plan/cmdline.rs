@@ -32,6 +32,12 @@ impl Cmdline {
         Self { words }
     }
 
+    /// Whether a text is one word, whole and alone.
+    pub(super) fn is_word(text: &str) -> bool {
+        let quotes = text.matches('"').count();
+        quotes.is_multiple_of(2) && !text.contains(char::is_control) && Self::parse(text).words == [text]
+    }
+
     /// One line, one space between words, a newline at the end: the vendor's hooks look for their words
     /// with a space before them.
     pub(super) fn text(&self) -> String {

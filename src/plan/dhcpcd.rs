@@ -21,10 +21,8 @@ pub(super) fn edit(text: &str, node: &Node) -> String {
 }
 
 fn block(node: &Node, network: &Network) -> String {
-    let mut block = format!(
-        "interface {}\nstatic ip_address={}/{}\n",
-        network.interface, node.address, node.prefix
-    );
+    let mut block =
+        format!("interface {}\nstatic ip_address={}/{}\n", network.interface, node.address, node.prefix);
     if let Some(gateway) = network.gateway {
         block.push_str(&format!("static routers={gateway}\n"));
     }
@@ -104,6 +102,10 @@ mod tests {
         let text = "interface eth0\nstatic ip_address=1.2.3.4/8\n# a comment\ninterface eth1\nnogateway\nprofile x\nstatic routers=1.1.1.1";
         let edited = edit(text, &node());
         assert!(!edited.contains("1.2.3.4"), "{edited}");
-        assert!(edited.contains("# a comment\ninterface eth1\nnogateway\nprofile x\nstatic routers=1.1.1.1\n# pibake"));
+        assert!(
+            edited.contains(
+                "# a comment\ninterface eth1\nnogateway\nprofile x\nstatic routers=1.1.1.1\n# pibake"
+            )
+        );
     }
 }

@@ -163,9 +163,10 @@ fn same_content(a: &Content, b: &Content) -> bool {
     match (a, b) {
         (Content::Bytes(a), Content::Bytes(b)) => a == b,
         (Content::Secret(a), Content::Secret(b)) => a == b,
-        (Content::HostFile { sha256: a, size: a_size, .. }, Content::HostFile { sha256: b, size: b_size, .. }) => {
-            a == b && a_size == b_size
-        }
+        (
+            Content::HostFile { sha256: a, size: a_size, .. },
+            Content::HostFile { sha256: b, size: b_size, .. },
+        ) => a == b && a_size == b_size,
         _ => false,
     }
 }

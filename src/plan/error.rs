@@ -73,7 +73,9 @@ pub enum PlanError {
         message: String,
     },
     /// A secret that a render would put where others can read it.
-    #[error("{overlay}: {file} holds a secret parameter, and its mode is {mode:04o}: 0600 or narrower is needed")]
+    #[error(
+        "{overlay}: {file} holds a secret parameter, and its mode is {mode:04o}: 0600 or narrower is needed"
+    )]
     SecretExposed {
         /// Which overlay, and where it came from.
         overlay: String,
@@ -89,7 +91,9 @@ pub enum PlanError {
         what: String,
     },
     /// The card's clock would start before the image was made.
-    #[error("the bake time {bake} is before the image's newest file, {newest}; the card's clock starts from it")]
+    #[error(
+        "the bake time {bake} is before the image's newest file, {newest}; the card's clock starts from it"
+    )]
     BakeTime {
         /// The bake time.
         bake: String,

@@ -39,7 +39,9 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) -> Option<u32> {
     if pibake {
         take_out_growth(image, draft);
     } else if inputs.inventory.hook == FirstBootHook::None {
-        draft.warn("first_boot is \"stock\", and the image has no first-boot hook left: the card will not grow");
+        draft.warn(
+            "first_boot is \"stock\", and the image has no first-boot hook left: the card will not grow",
+        );
     }
     machine_id(inputs, image, draft);
     leftovers(image, draft);
@@ -50,7 +52,16 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) -> Option<u32> {
 
 /// Links of an init script in the directories of run levels.
 pub(super) fn rc_links(image: Image<'_>, script: &str) -> Vec<FsPath> {
-    let levels = ["/etc/rc0.d", "/etc/rc1.d", "/etc/rc2.d", "/etc/rc3.d", "/etc/rc4.d", "/etc/rc5.d", "/etc/rc6.d", "/etc/rcS.d"];
+    let levels = [
+        "/etc/rc0.d",
+        "/etc/rc1.d",
+        "/etc/rc2.d",
+        "/etc/rc3.d",
+        "/etc/rc4.d",
+        "/etc/rc5.d",
+        "/etc/rc6.d",
+        "/etc/rcS.d",
+    ];
     let entries = levels.into_iter().flat_map(|level| image.entries(Volume::Root, &path(level)));
     // S01name, K01name
     entries.filter(|link| link.name().and_then(|name| name.get(3..)) == Some(script)).collect()
@@ -94,7 +105,8 @@ fn machine_id(inputs: &Inputs<'_>, image: Image<'_>, draft: &mut Draft) {
     let stock = inputs.node.image.first_boot == FirstBoot::Stock;
     let keep = stock && text.is_some_and(|text| text.trim() == "uninitialized");
     if !keep && text != Some("") {
-        let reason = Reason::new("first_boot", "the machine gets an id of its own, and no first boot that asks");
+        let reason =
+            Reason::new("first_boot", "the machine gets an id of its own, and no first boot that asks");
         let meta = image.meta(&file, Meta::root(0o444));
         draft.text(file, "", meta, &reason);
     }
@@ -142,7 +154,10 @@ fn edit_cmdline(inputs: &Inputs<'_>, image: Image<'_>, disk_id: Option<u32>, dra
     let file = path("/cmdline.txt");
     let text = match draft.note(image.text_on(Volume::Boot, &file)) {
         Some(Some(text)) => text,
-        Some(None) => return draft.error(PlanError::ImageLacks { what: "cmdline.txt on its FAT partition".to_owned() }),
+        Some(None) => {
+            return draft
+                .error(PlanError::ImageLacks { what: "cmdline.txt on its FAT partition".to_owned() });
+        }
         None => return,
     };
     let mut cmdline = Cmdline::parse(text);
@@ -167,7 +182,10 @@ fn take_out_words(inputs: &Inputs<'_>, cmdline: &mut Cmdline) {
         return;
     }
     let had_init = cmdline.remove(|word| {
-        matches!(word, "init=/usr/lib/raspi-config/init_resize.sh" | "init=/usr/lib/raspberrypi-sys-mods/firstboot")
+        matches!(
+            word,
+            "init=/usr/lib/raspi-config/init_resize.sh" | "init=/usr/lib/raspberrypi-sys-mods/firstboot"
+        )
     });
     // The vendor's script takes its `quiet` with it.
     cmdline.remove(|word| word == "resize" || (had_init && word == "quiet"));
@@ -195,8 +213,7 @@ fn add_words(inputs: &Inputs<'_>, image: Image<'_>, cmdline: &mut Cmdline, draft
 }
 
 fn check_word(word: &str) -> Result<(), String> {
-    let parsed = Cmdline::parse(word).text();
-    if parsed.trim_end() != word || word.is_empty() || word.matches('"').count() % 2 == 1 || word.contains(char::is_control) {
+    if !Cmdline::is_word(word) {
         return Err(format!("{word:?} is not one word"));
     }
     // The vendor's hooks look for these by how they begin.
@@ -215,7 +232,9 @@ mod tests {
         for good in ["dwc_otg.lpm_enable=0", "quiet", "x=\"a b\""] {
             assert_eq!(check_word(good), Ok(()));
         }
-        for bad in ["", "a b", " a", "a\n", "a\nb", "x=\"a", "resize", "resizefs", "init=/bin/sh", "root=/dev/sda"] {
+        for bad in
+            ["", "a b", " a", "a\n", "a\nb", "x=\"a", "resize", "resizefs", "init=/bin/sh", "root=/dev/sda"]
+        {
             assert!(check_word(bad).is_err(), "{bad:?}");
         }
     }

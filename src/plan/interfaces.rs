@@ -59,7 +59,15 @@ fn claimed<'a>(line: &'a str, claims: Claims<'_>) -> Option<&'a str> {
 fn is_keyword(word: &str) -> bool {
     matches!(
         word,
-        "iface" | "mapping" | "template" | "auto" | "source" | "source-directory" | "no-auto-down" | "no-scripts" | "rename"
+        "iface"
+            | "mapping"
+            | "template"
+            | "auto"
+            | "source"
+            | "source-directory"
+            | "no-auto-down"
+            | "no-scripts"
+            | "rename"
     ) || word.starts_with("allow-")
 }
 

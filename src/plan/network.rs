@@ -82,7 +82,10 @@ fn profiles(inputs: &Inputs<'_>, image: Image<'_>, draft: &mut Draft) {
 
 fn profile_claims(text: &str, interface: &str) -> bool {
     let value = |key: &str| {
-        text.lines().filter_map(|line| line.split_once('=')).find(|(name, _)| name.trim() == key).map(|(_, value)| value.trim())
+        text.lines()
+            .filter_map(|line| line.split_once('='))
+            .find(|(name, _)| name.trim() == key)
+            .map(|(_, value)| value.trim())
     };
     if let Some(name) = value("interface-name") {
         return name == interface;
@@ -107,7 +110,8 @@ fn netplan(inputs: &Inputs<'_>, image: Image<'_>, draft: &mut Draft) {
 fn netplan_claims(file: &FsPath, text: &str, interface: &str) -> bool {
     let name = file.name().unwrap_or("");
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or(""));
-    let words = lines.flat_map(|line| line.split(|letter: char| letter.is_whitespace() || ":\"'{},[]".contains(letter)));
+    let words = lines
+        .flat_map(|line| line.split(|letter: char| letter.is_whitespace() || ":\"'{},[]".contains(letter)));
     let speaks = |wanted: &str| words.clone().any(|word| word == wanted);
     let generated = name.starts_with("90-NM-") || name == "50-cloud-init.yaml";
     speaks(interface) || speaks("match") || generated && (speaks("ethernets") || speaks("wifis"))
@@ -140,7 +144,11 @@ mod tests {
             ("[connection]\ntype=wifi\n[wifi]\nssid=x\n", false, true),
             ("[connection]\ntype=vpn\n", false, false),
         ] {
-            assert_eq!((profile_claims(text, "eth0"), profile_claims(text, "wlan0")), (wired, wireless), "{text}");
+            assert_eq!(
+                (profile_claims(text, "eth0"), profile_claims(text, "wlan0")),
+                (wired, wireless),
+                "{text}"
+            );
         }
     }
 
@@ -151,6 +159,9 @@ mod tests {
         assert!(claims("/etc/netplan/x.yaml", "network: {ethernets: {any: {match: {name: \"e*\"}}}}"));
         assert!(claims("/etc/netplan/90-NM-1234.yaml", "network:\n  wifis:\n    NM-1234: {}\n"));
         assert!(!claims("/etc/netplan/x.yaml", "network:\n  renderer: NetworkManager\n"));
-        assert!(!claims("/etc/netplan/x.yaml", "network:\n  ethernets:\n    eth1: {dhcp4: true} # not eth0\n"));
+        assert!(!claims(
+            "/etc/netplan/x.yaml",
+            "network:\n  ethernets:\n    eth1: {dhcp4: true} # not eth0\n"
+        ));
     }
 }

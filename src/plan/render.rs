@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Enumerator, Object, Serde, Value};
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use minijinja::value::{Enumerator, Object, Serde, Value, ValueKind};
+use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, escape_formatter};
 use serde_json::json;
 
 use super::build::Inputs;
@@ -39,7 +39,7 @@ pub(super) struct RenderError {
 /// Renders templates of one node.
 pub(super) struct Renderer {
     environment: Environment<'static>,
-    globals: BTreeMap<&'static str, Value>,
+    globals: BTreeMap<String, Value>,
 }
 
 impl Renderer {
@@ -48,14 +48,15 @@ impl Renderer {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
+        environment.set_formatter(format_value);
         let mut syntax = SyntaxConfig::builder();
         syntax.keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true);
         environment.set_syntax(syntax.build().expect("the usual delimiters do not clash"));
         let globals = BTreeMap::from([
-            ("cluster", Value::from(Serde(cluster_value(inputs.cluster, inputs.node)))),
-            ("node", Value::from(Serde(node_value(inputs.node)))),
-            ("image", Value::from(Serde(image_value(inputs)))),
-            ("bake", Value::from(Serde(bake_value(inputs)))),
+            ("cluster".to_owned(), Value::from(Serde(cluster_value(inputs.cluster, inputs.node)))),
+            ("node".to_owned(), Value::from(Serde(node_value(inputs.node)))),
+            ("image".to_owned(), Value::from(Serde(image_value(inputs)))),
+            ("bake".to_owned(), Value::from(Serde(bake_value(inputs)))),
         ]);
         Self { environment, globals }
     }
@@ -69,10 +70,10 @@ impl Renderer {
     ) -> Result<Rendered, RenderError> {
         let with = Arc::new(With { params: params.clone(), secret_seen: AtomicBool::new(false) });
         let mut context = self.globals.clone();
-        context.insert("with", Value::from_dyn_object(Arc::clone(&with)));
+        context.insert("with".to_owned(), Value::from_dyn_object(Arc::clone(&with)));
         let text = self
             .environment
-            .render_named_str(name, template, Value::from_iter(context))
+            .render_named_str(name, template, Value::from(context))
             .map_err(|error| RenderError { line: error.line(), message: message_of(&error) })?;
         Ok(Rendered { text, secret: with.secret_seen.load(Ordering::Relaxed) })
     }
@@ -99,6 +100,27 @@ impl Object for With {
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         Enumerator::Values(self.params.keys().map(|name| Value::from(name.as_str())).collect())
+    }
+}
+
+/// Values as configuration files spell them: `true`, not Python's `True`. What is none has no text: a file
+/// that says `none` where a gateway should be is worse than an error.
+fn format_value(
+    out: &mut Output<'_>,
+    state: &mut State<'_, '_>,
+    value: &Value,
+) -> Result<(), minijinja::Error> {
+    if value.is_none() {
+        return Err(minijinja::Error::new(
+            ErrorKind::InvalidOperation,
+            "the value is none; test for it first",
+        ));
+    }
+    match bool::try_from(value.clone()) {
+        Ok(flag) if value.kind() == ValueKind::Bool => {
+            escape_formatter(out, state, &Value::from(flag.to_string()))
+        }
+        _ => escape_formatter(out, state, value),
     }
 }
 

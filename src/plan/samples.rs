@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 use crate::config::overlay::{LoadedOverlay, Origin, TreeFile, built_in_names, load};
 use crate::config::types::{
-    Cluster, Docker, FirstBoot, Image, Network, Node, NodeSecrets, ResolvConf, Role, Source, Sudo, System, User,
+    Cluster, Docker, FirstBoot, Image, Network, Node, NodeSecrets, ResolvConf, Role, Source, Sudo, System,
+    User,
 };
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
@@ -123,7 +124,8 @@ pub(super) fn overlay(name: &str, manifest: &str, files: &[(&str, &str)]) -> Loa
         executable: false,
         source: format!("root{source}"),
     });
-    LoadedOverlay::new(name, Origin::BuiltIn, manifest, tree.collect()).unwrap_or_else(|error| panic!("{error}"))
+    LoadedOverlay::new(name, Origin::BuiltIn, manifest, tree.collect())
+        .unwrap_or_else(|error| panic!("{error}"))
 }
 
 pub(super) fn path(text: &str) -> FsPath {
@@ -207,7 +209,11 @@ fn add_texts(inventory: &mut Inventory) {
     let release = inventory.release;
     let firmware = inventory.firmware_mount.clone();
     root(inventory, "/etc/hostname", "raspberrypi\n");
-    root(inventory, "/etc/hosts", "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n\n127.0.1.1\t\traspberrypi\n");
+    root(
+        inventory,
+        "/etc/hosts",
+        "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n\n127.0.1.1\t\traspberrypi\n",
+    );
     let fstab = format!(
         "proc            /proc           proc    defaults          0       0\n\
          PARTUUID=0ff22469-01  {firmware}  vfat    defaults          0       2\n\
@@ -216,17 +222,26 @@ fn add_texts(inventory: &mut Inventory) {
     root(inventory, "/etc/fstab", &fstab);
     root(inventory, "/etc/locale.gen", "# de_DE.UTF-8 UTF-8\nen_GB.UTF-8 UTF-8\n");
     root(inventory, "/etc/default/keyboard", "XKBMODEL=\"pc105\"\nXKBLAYOUT=\"gb\"\n");
-    root(inventory, "/usr/share/zoneinfo/zone.tab", "# comment\nDE\t+5230+01322\tEurope/Berlin\tmost\n");
-    root(inventory, "/usr/share/zoneinfo/tzdata.zi", "# version 2025a\nZ Europe/London 0\nL America/Los_Angeles US/Pacific\n");
+    let mut zones = vec!["", "/Europe", "/Europe/Berlin", "/Europe/London", "/UTC"];
+    if release < Release::Trixie {
+        zones.extend(["/US", "/US/Pacific"]);
+    }
+    for zone in zones {
+        inventory.present.insert((Volume::Root, path(&format!("/usr/share/zoneinfo{zone}"))));
+    }
     let sshd = match release {
-        Release::Jessie => "Port 22\nHostKey /etc/ssh/ssh_host_rsa_key\nPermitRootLogin without-password\nUsePAM yes\n",
+        Release::Jessie => {
+            "Port 22\nHostKey /etc/ssh/ssh_host_rsa_key\nPermitRootLogin without-password\nUsePAM yes\n"
+        }
         Release::Stretch | Release::Buster => "#Port 22\n#HostKey /etc/ssh/ssh_host_rsa_key\nUsePAM yes\n",
         _ => "Include /etc/ssh/sshd_config.d/*.conf\n#HostKey /etc/ssh/ssh_host_rsa_key\nUsePAM yes\n",
     };
     root(inventory, "/etc/ssh/sshd_config", sshd);
     if inventory.stack == NetworkStack::Dhcpcd {
         root(inventory, "/etc/dhcpcd.conf", "hostname\nclientid\n");
-        inventory.meta.insert((Volume::Root, path("/etc/dhcpcd.conf")), Meta { mode: 0o664, uid: 0, gid: 107 });
+        inventory
+            .meta
+            .insert((Volume::Root, path("/etc/dhcpcd.conf")), Meta { mode: 0o664, uid: 0, gid: 107 });
         root(inventory, "/etc/resolvconf.conf", "resolv_conf=/etc/resolv.conf\n");
     }
     let interfaces = if release == Release::Jessie {
@@ -244,8 +259,18 @@ fn add_accounts(inventory: &mut Inventory) {
         "/etc/passwd",
         "root:x:0:0:root:/root:/bin/bash\nsystemd-timesync:x:997:998:systemd:/:/usr/sbin/nologin\npi:x:1000:1000:,,,:/home/pi:/bin/bash\n",
     );
-    root(inventory, "/etc/shadow", &format!("root:*:19000:0:99999:7:::\nsystemd-timesync:!*:19000::::::\npi:{hash}:19000:0:99999:7:::\n"));
-    root(inventory, "/etc/group", "root:x:0:\nadm:x:4:pi\nsudo:x:27:pi\nshadow:x:42:\nnetdev:x:107:pi\nsystemd-timesync:x:998:\npi:x:1000:\n");
+    root(
+        inventory,
+        "/etc/shadow",
+        &format!(
+            "root:*:19000:0:99999:7:::\nsystemd-timesync:!*:19000::::::\npi:{hash}:19000:0:99999:7:::\n"
+        ),
+    );
+    root(
+        inventory,
+        "/etc/group",
+        "root:x:0:\nadm:x:4:pi\nsudo:x:27:pi\nshadow:x:42:\nnetdev:x:107:pi\nsystemd-timesync:x:998:\npi:x:1000:\n",
+    );
     root(inventory, "/etc/gshadow", "root:*::\nadm:*::pi\nsudo:*::pi\nshadow:*::\nnetdev:!::pi\npi:!::\n");
     root(inventory, "/etc/subuid", "pi:100000:65536\n");
     root(inventory, "/etc/subgid", "pi:100000:65536\n");
@@ -254,7 +279,11 @@ fn add_accounts(inventory: &mut Inventory) {
     }
     root(inventory, "/etc/skel/.bashrc", "# bash\n");
     root(inventory, "/etc/skel/.profile", "# profile\n");
-    root(inventory, "/etc/sudoers", "Defaults env_reset\n%sudo ALL=(ALL:ALL) ALL\n#includedir /etc/sudoers.d\n");
+    root(
+        inventory,
+        "/etc/sudoers",
+        "Defaults env_reset\n%sudo ALL=(ALL:ALL) ALL\n#includedir /etc/sudoers.d\n",
+    );
     if inventory.release < Release::Trixie {
         root(inventory, "/etc/sudoers.d/010_pi-nopasswd", "pi ALL=(ALL) NOPASSWD: ALL\n");
     }
@@ -270,7 +299,9 @@ fn add_first_boot(inventory: &mut Inventory) {
         FirstBootHook::Resize => "resize",
         FirstBootHook::None => "",
     };
-    let cmdline = format!("console=serial0,115200 console=tty1 root=PARTUUID=0ff22469-02 rootfstype=ext4 fsck.repair=yes rootwait {word}\n");
+    let cmdline = format!(
+        "console=serial0,115200 console=tty1 root=PARTUUID=0ff22469-02 rootfstype=ext4 fsck.repair=yes rootwait {word}\n"
+    );
     add(inventory, Volume::Boot, "/cmdline.txt", &cmdline);
     let machine_id = if inventory.release == Release::Trixie { "uninitialized\n" } else { "" };
     root(inventory, "/etc/machine-id", machine_id);
@@ -282,7 +313,11 @@ fn add_first_boot(inventory: &mut Inventory) {
         inventory.links.insert(link, "../init.d/resize2fs_once".to_owned());
     }
     if inventory.release >= Release::Bullseye {
-        root(inventory, "/usr/lib/raspberrypi-sys-mods/regenerate_ssh_host_keys", "#!/bin/sh -e\nrm -f /etc/ssh/ssh_host_*\n");
+        root(
+            inventory,
+            "/usr/lib/raspberrypi-sys-mods/regenerate_ssh_host_keys",
+            "#!/bin/sh -e\nrm -f /etc/ssh/ssh_host_*\n",
+        );
         root(inventory, "/etc/ssh/sshd_config.d/rename_user.conf", "Banner /x\n");
     }
     let wants = "/etc/systemd/system/multi-user.target.wants/regenerate_ssh_host_keys.service";

@@ -47,7 +47,10 @@ pub fn overlay_names<'a>(nodes: impl IntoIterator<Item = &'a Node>) -> BTreeSet<
 /// The secret parameters of a node's own overlays: position among them, name, and the value as written,
 /// which says where the secret comes from.
 #[must_use]
-pub fn secret_params<'a>(node: &'a Node, overlays: &'a [LoadedOverlay]) -> Vec<(usize, &'a str, &'a toml::Value)> {
+pub fn secret_params<'a>(
+    node: &'a Node,
+    overlays: &'a [LoadedOverlay],
+) -> Vec<(usize, &'a str, &'a toml::Value)> {
     let uses = node.overlays.iter().enumerate();
     uses.filter_map(|(index, used)| {
         let overlay = overlays.iter().find(|overlay| overlay.name == used.name)?;
@@ -65,7 +68,8 @@ pub(super) fn uses<'a>(inputs: &Inputs<'a>, draft: &mut Draft) -> Vec<Use<'a>> {
             // One that stands in for ours may leave parameters out that it has no use for.
             Some(overlay) => {
                 let known = |name: &str| overlay.manifest.params.contains_key(name);
-                let params = offered.into_iter().filter(|(name, _)| known(name)).map(|(n, v)| (n.to_owned(), v));
+                let params =
+                    offered.into_iter().filter(|(name, _)| known(name)).map(|(n, v)| (n.to_owned(), v));
                 uses.extend(with_defaults(overlay, params.collect(), draft));
             }
             None => draft.error(PlanError::NoOverlay { name: name.to_owned() }),

@@ -91,7 +91,8 @@ pub fn text(plan: &Plan, contents: bool) -> String {
         let _ = write!(out, ", disk id {disk_id}");
     }
     let _ = writeln!(out, ", plan {}", &view.digest[..16]);
-    for (volume, title) in [(Volume::Boot, "boot partition (FAT)"), (Volume::Root, "root filesystem (ext4)")] {
+    for (volume, title) in [(Volume::Boot, "boot partition (FAT)"), (Volume::Root, "root filesystem (ext4)")]
+    {
         let _ = writeln!(out, "\n{title}");
         for change in view.changes.iter().filter(|change| change.volume == volume) {
             line(&mut out, change);

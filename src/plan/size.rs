@@ -52,7 +52,8 @@ pub(super) fn image_size(inputs: &Inputs<'_>, draft: &mut Draft) -> u64 {
         )));
     }
     if inputs.inventory.layout.table != "gpt" && size > MBR_LIMIT {
-        draft.error(PlanError::NoRoom(format!("{} MiB is more than its partition table can say", size / MIB)));
+        draft
+            .error(PlanError::NoRoom(format!("{} MiB is more than its partition table can say", size / MIB)));
     }
     size
 }
@@ -92,7 +93,10 @@ fn needed(inputs: &Inputs<'_>, draft: &Draft, volume: Volume, block: u64) -> Nee
     let mut directories = BTreeSet::new();
     for change in draft.changes().filter(|change| change.volume == volume) {
         need.blocks += blocks_of(change, block);
-        need.inodes += u64::from(matches!(change.action, Action::File(_) | Action::Symlink { .. } | Action::Directory(_)));
+        need.inodes += u64::from(matches!(
+            change.action,
+            Action::File(_) | Action::Symlink { .. } | Action::Directory(_)
+        ));
         let mut above = change.path.parent();
         while let Some(dir) = above.filter(|dir| !dir.is_root()) {
             above = dir.parent();
@@ -110,7 +114,11 @@ fn needed(inputs: &Inputs<'_>, draft: &Draft, volume: Volume, block: u64) -> Nee
 /// target).
 fn blocks_of(change: &Change, block: u64) -> u64 {
     match &change.action {
-        Action::File(spec) => spec.content.size().div_ceil(block) + u64::from(!spec.xattrs.is_empty()) + spec.content.size().div_ceil(64 * MIB).saturating_sub(1),
+        Action::File(spec) => {
+            spec.content.size().div_ceil(block)
+                + u64::from(!spec.xattrs.is_empty())
+                + spec.content.size().div_ceil(64 * MIB).saturating_sub(1)
+        }
         Action::Directory(_) => 1,
         Action::Symlink { target } => u64::from(target.len() >= 60),
         Action::SetMeta(_) | Action::Rename { .. } | Action::Remove => 0,

@@ -43,7 +43,8 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
 
 fn settings(inputs: &Inputs<'_>) -> Vec<String> {
     let node = inputs.node;
-    let passwords = node.user.password.is_some() || node.accounts.iter().any(|account| account.password.is_some());
+    let passwords =
+        node.user.password.is_some() || node.accounts.iter().any(|account| account.password.is_some());
     // The key got its present name with OpenSSH 8.7, which Bookworm is the first to have.
     let keyboard = if inputs.inventory.release <= Release::Bullseye {
         "ChallengeResponseAuthentication"
@@ -55,7 +56,9 @@ fn settings(inputs: &Inputs<'_>) -> Vec<String> {
         format!("PasswordAuthentication {}", if passwords { "yes" } else { "no" }),
         format!("{keyboard} no"),
     ];
-    settings.extend(inputs.identity.host_keys.iter().map(|key| format!("HostKey /etc/ssh/ssh_host_{}_key", key.name)));
+    settings.extend(
+        inputs.identity.host_keys.iter().map(|key| format!("HostKey /etc/ssh/ssh_host_{}_key", key.name)),
+    );
     settings
 }
 
@@ -73,7 +76,8 @@ fn host_keys(inputs: &Inputs<'_>, image: Image<'_>, draft: &mut Draft) {
         draft.text(public, format!("{}\n", key.public), Meta::root(0o644), &reason);
     }
     let reason = Reason::new("ssh", "a host key of the image; only those of the state are offered");
-    for kind in KINDS.into_iter().filter(|kind| inputs.identity.host_keys.iter().all(|key| key.name != *kind)) {
+    for kind in KINDS.into_iter().filter(|kind| inputs.identity.host_keys.iter().all(|key| key.name != *kind))
+    {
         for suffix in ["", ".pub"] {
             let Ok(file) = FsPath::new(&format!("/etc/ssh/ssh_host_{kind}_key{suffix}")) else { continue };
             if image.has(&file) {

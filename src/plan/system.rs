@@ -1,8 +1,7 @@
 //! `[system]`: time zone, locale and keyboard, as far as they are edits or need checking.
 
-use std::collections::BTreeSet;
-
 use crate::fs::metadata::Meta;
+use crate::fs::path::FsPath;
 use crate::inventory::types::Release;
 
 use super::build::Inputs;
@@ -15,7 +14,7 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
     let image = Image { inventory: inputs.inventory };
     let system = &inputs.node.system;
     if let Some(timezone) = &system.timezone {
-        check_timezone(inputs, image, timezone, draft);
+        check_timezone(image, timezone, draft);
     }
     if let Some(locale) = &system.locale {
         plan_locale(image, locale, draft);
@@ -30,7 +29,10 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
         });
     }
     for server in system.ntp.iter().filter(|server| !is_word(server)) {
-        draft.error(PlanError::Setting { key: "system.ntp".to_owned(), message: format!("{server:?} is no server") });
+        draft.error(PlanError::Setting {
+            key: "system.ntp".to_owned(),
+            message: format!("{server:?} is no server"),
+        });
     }
 }
 
@@ -41,7 +43,9 @@ pub(super) fn with_assignment(text: &str, key: &str, value: &str) -> String {
     let mut edited: String = text
         .split_inclusive('\n')
         .filter_map(|line| match line.trim_start().strip_prefix(key) {
-            Some(rest) if rest.starts_with('=') => (!std::mem::replace(&mut there, true)).then(|| assignment.clone()),
+            Some(rest) if rest.starts_with('=') => {
+                (!std::mem::replace(&mut there, true)).then(|| assignment.clone())
+            }
             _ => Some(line.to_owned()),
         })
         .collect();
@@ -58,46 +62,24 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-_/+@".contains(&byte))
 }
 
-fn check_timezone(inputs: &Inputs<'_>, image: Image<'_>, timezone: &str, draft: &mut Draft) {
+/// The zones the image has are the files below `/usr/share/zoneinfo`; Trixie keeps old names
+/// (`US/Pacific`) in a package of their own.
+fn check_timezone(image: Image<'_>, timezone: &str, draft: &mut Draft) {
     let wrong = |message: String| PlanError::Setting { key: "system.timezone".to_owned(), message };
-    let known = match time_zones(inputs.inventory.release, image) {
-        Ok(known) => known,
-        Err(error) => return draft.error(error),
+    let zones = path("/usr/share/zoneinfo");
+    let file = FsPath::new(&format!("{zones}/{timezone}"));
+    let (true, Ok(file)) = (is_word(timezone), file) else {
+        return draft.error(wrong(format!("{timezone:?} is no name of a time zone")));
     };
-    if !is_word(timezone) || timezone.split('/').any(|part| matches!(part, "" | "." | "..")) {
-        draft.error(wrong(format!("{timezone:?} is no name of a time zone")));
-    } else if known.is_empty() {
-        draft.warn(format!("whether the image has the time zone {timezone} could not be seen"));
-    } else if !known.contains(timezone) {
-        let nearest = known.iter().min_by_key(|other| strsim::damerau_levenshtein(other, timezone));
-        let nearest = nearest.map(|nearest| format!("; did you mean {nearest:?}?")).unwrap_or_default();
-        draft.error(wrong(format!("the image has no time zone {timezone:?}{nearest}")));
+    let known = image.below(&zones);
+    if known.is_empty() {
+        let what = format!("time zones (package tzdata), and system.timezone is {timezone}");
+        draft.error(PlanError::ImageLacks { what });
+    } else if !known.contains(&file) || known.iter().any(|other| other.parent().as_ref() == Some(&file)) {
+        let names = known.iter().filter_map(|path| path.as_str().strip_prefix("/usr/share/zoneinfo/"));
+        let nearest = names.min_by_key(|name| strsim::damerau_levenshtein(name, timezone)).unwrap_or("UTC");
+        draft.error(wrong(format!("the image has no time zone {timezone:?}; did you mean {nearest:?}?")));
     }
-}
-
-/// The zones the image has, from the tables in it; empty when it has no tables.
-fn time_zones<'a>(release: Release, image: Image<'a>) -> Result<BTreeSet<&'a str>, PlanError> {
-    let mut zones = BTreeSet::new();
-    if let Some(text) = image.text(&path("/usr/share/zoneinfo/zone.tab"))? {
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
-        zones.extend(lines.filter_map(|line| line.split('\t').nth(2)));
-    }
-    if let Some(text) = image.text(&path("/usr/share/zoneinfo/tzdata.zi"))? {
-        // Trixie keeps old names ("US/Pacific") in a package of their own.
-        let links = release < Release::Trixie || image.has_package("tzdata-legacy");
-        zones.extend(text.lines().filter_map(|line| {
-            let mut words = line.split(' ');
-            match words.next()? {
-                "Z" => words.next(),
-                "L" if links => words.nth(1),
-                _ => None,
-            }
-        }));
-    }
-    if !zones.is_empty() {
-        zones.extend(["UTC", "Etc/UTC"]);
-    }
-    Ok(zones)
 }
 
 /// The locale is made at the node's first boot by the overlay's unit; here it is entered into the list of
@@ -145,7 +127,8 @@ fn plan_keymap(image: Image<'_>, keymap: &str, draft: &mut Draft) {
     }
     let file = path("/etc/default/keyboard");
     let Some(text) = draft.note(image.text(&file)) else { return };
-    let stock = "XKBMODEL=\"pc105\"\nXKBLAYOUT=\"gb\"\nXKBVARIANT=\"\"\nXKBOPTIONS=\"\"\n\nBACKSPACE=\"guess\"\n";
+    let stock =
+        "XKBMODEL=\"pc105\"\nXKBLAYOUT=\"gb\"\nXKBVARIANT=\"\"\nXKBOPTIONS=\"\"\n\nBACKSPACE=\"guess\"\n";
     let edited = with_assignment(text.unwrap_or(stock), "XKBLAYOUT", &format!("\"{keymap}\""));
     let reason = Reason::new("[system]", "the keyboard layout");
     draft.text(file.clone(), edited, image.meta(&file, Meta::root(0o644)), &reason);

@@ -79,11 +79,14 @@ fn links(image: Image<'_>, enable: &Enable, draft: &Draft) -> Result<Vec<(FsPath
     let Enable { unit, wanted_by, reason } = enable;
     let missing = |message: String| PlanError::Overlay { overlay: reason.origin.clone(), message };
     let found = find(image, unit, draft);
-    let target = found.as_ref().map_or_else(|| format!("/lib/systemd/system/{unit}"), |(target, _)| target.clone());
+    let target =
+        found.as_ref().map_or_else(|| format!("/lib/systemd/system/{unit}"), |(target, _)| target.clone());
     let mut names = Vec::new();
     if wanted_by.is_empty() {
         let Some((_, text)) = &found else {
-            return Err(missing(format!("the unit {unit} is neither planned nor known in the image; say wanted_by")));
+            return Err(missing(format!(
+                "the unit {unit} is neither planned nor known in the image; say wanted_by"
+            )));
         };
         let install = install_section(text);
         for (key, value) in install {
@@ -95,7 +98,9 @@ fn links(image: Image<'_>, enable: &Enable, draft: &Draft) -> Result<Vec<(FsPath
             }
         }
         if names.is_empty() {
-            return Err(missing(format!("the unit {unit} has no [Install] section to enable it by; say wanted_by")));
+            return Err(missing(format!(
+                "the unit {unit} has no [Install] section to enable it by; say wanted_by"
+            )));
         }
     } else {
         names.extend(wanted_by.iter().map(|target| format!("{target}.wants/{unit}")));
@@ -133,8 +138,6 @@ fn install_section(text: &str) -> Vec<(&str, &str)> {
 }
 
 fn below_system(name: &str, reason: &Reason) -> Result<FsPath, PlanError> {
-    FsPath::new(&format!("/etc/systemd/system/{name}")).map_err(|error| PlanError::Overlay {
-        overlay: reason.origin.clone(),
-        message: error.to_string(),
-    })
+    FsPath::new(&format!("/etc/systemd/system/{name}"))
+        .map_err(|error| PlanError::Overlay { overlay: reason.origin.clone(), message: error.to_string() })
 }

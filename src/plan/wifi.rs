@@ -84,7 +84,9 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
 
 /// The country for the kernel, from Bookworm on.
 pub(super) fn edit_cmdline(inputs: &Inputs<'_>, cmdline: &mut Cmdline) {
-    if let Some(wifi) = inputs.node.network.wifi.as_ref().filter(|_| inputs.inventory.release >= Release::Bookworm) {
+    if let Some(wifi) =
+        inputs.node.network.wifi.as_ref().filter(|_| inputs.inventory.release >= Release::Bookworm)
+    {
         cmdline.set("cfg80211.ieee80211_regdom", &wifi.country);
     }
 }
@@ -124,7 +126,8 @@ fn keyfile_ssid(ssid: &str) -> String {
 
 /// As `wpa_supplicant.conf(5)` has it: quoted, or hex digits.
 fn supplicant_ssid(ssid: &str) -> String {
-    let plain = ssid.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') && !ssid.contains(['"', '\\']);
+    let plain =
+        ssid.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') && !ssid.contains(['"', '\\']);
     if plain { format!("\"{ssid}\"") } else { ssid.bytes().map(|byte| format!("{byte:02x}")).collect() }
 }
 

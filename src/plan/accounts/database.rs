@@ -173,8 +173,12 @@ mod tests {
             passwd: Table::parse(
                 "root:x:0:0:root:/root:/bin/bash\npi:x:1000:1000:,,,:/home/pi:/bin/bash\npia:x:1001:1001::/home/pia:/bin/sh\n",
             ),
-            shadow: Table::parse("root:*:19000:0:99999:7:::\npi:$6$stock:19000:0:99999:7:::\npia:!:19000::::::\n"),
-            group: Table::parse("sudo:x:27:pi\nvideo:x:44:pia,pi\nusers:x:100:\npi:x:1000:\npia:x:1001:\nfull:x:1002:pi\n"),
+            shadow: Table::parse(
+                "root:*:19000:0:99999:7:::\npi:$6$stock:19000:0:99999:7:::\npia:!:19000::::::\n",
+            ),
+            group: Table::parse(
+                "sudo:x:27:pi\nvideo:x:44:pia,pi\nusers:x:100:\npi:x:1000:\npia:x:1001:\nfull:x:1002:pi\n",
+            ),
             gshadow: Some(Table::parse("sudo:*:pi:pi\nvideo:*::pia,pi\nusers:*::\npi:!::\npia:!::\n")),
             subuid: Some(Table::parse("pi:100000:65536\n")),
             subgid: Some(Table::parse("pi:100000:65536\npia:165536:65536\n")),

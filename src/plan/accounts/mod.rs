@@ -76,12 +76,15 @@ pub(super) fn sudoers(inputs: &Inputs<'_>) -> Vec<String> {
 fn plan_own(inputs: &Inputs<'_>, image: Image<'_>, db: &mut Database, draft: &mut Draft) {
     let user = &inputs.node.user;
     let Some(old) = db.by_uid(OWN_UID) else {
-        draft.error(PlanError::ImageLacks { what: "an account with number 1000, to become the user".to_owned() });
+        draft.error(PlanError::ImageLacks {
+            what: "an account with number 1000, to become the user".to_owned(),
+        });
         return;
     };
     let hash = inputs.secrets.user_hash.as_ref().map(|hash| hash.expose());
     let hash = draft.note(password(inputs, &user.name, user.password.as_ref(), hash));
-    if draft.note(check_name(&user.name)).is_none() || draft.note(db.rename(&old.name, &user.name)).is_none() {
+    if draft.note(check_name(&user.name)).is_none() || draft.note(db.rename(&old.name, &user.name)).is_none()
+    {
         return;
     }
     let day = shadow_day(inputs.bake_time);
@@ -92,7 +95,13 @@ fn plan_own(inputs: &Inputs<'_>, image: Image<'_>, db: &mut Database, draft: &mu
     plan_keys(&entry, &user.authorized_keys, draft);
 }
 
-fn plan_added(inputs: &Inputs<'_>, image: Image<'_>, account: &Account, db: &mut Database, draft: &mut Draft) {
+fn plan_added(
+    inputs: &Inputs<'_>,
+    image: Image<'_>,
+    account: &Account,
+    db: &mut Database,
+    draft: &mut Draft,
+) {
     let hash = inputs.secrets.account_hashes.get(&account.name).map(|hash| hash.expose());
     let hash = draft.note(password(inputs, &account.name, account.password.as_ref(), hash));
     if draft.note(check_name(&account.name)).is_none() {
@@ -134,16 +143,22 @@ fn password<'a>(
 /// As `useradd(8)` of Debian takes them: what goes into tables with colons and into sudo rules.
 fn check_name(name: &str) -> Result<(), PlanError> {
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let rest = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
+    let rest =
+        name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
     if first && rest && name.len() <= 32 && name != "root" {
         return Ok(());
     }
-    Err(account_error(name, "account names are up to 32 of a-z, 0-9, _ and -, and begin with a letter".to_owned()))
+    Err(account_error(
+        name,
+        "account names are up to 32 of a-z, 0-9, _ and -, and begin with a letter".to_owned(),
+    ))
 }
 
 fn rename_home(image: Image<'_>, old: &Entry, new: &Entry, draft: &mut Draft) {
     let reason = Reason::new("[user]", format!("the image's account {} becomes {}", old.name, new.name));
-    let (Some(old_home), Some(home)) = (draft.note(home_path(old)), draft.note(home_path(new))) else { return };
+    let (Some(old_home), Some(home)) = (draft.note(home_path(old)), draft.note(home_path(new))) else {
+        return;
+    };
     if !image.has(&old_home) {
         plan_home(image, new, draft);
         return;
@@ -212,6 +227,8 @@ fn plan_home(image: Image<'_>, entry: &Entry, draft: &mut Draft) {
         } else if let Some(bytes) = bytes {
             let mode = image.meta(&source, Meta::root(0o644)).mode;
             draft.text(target, bytes.clone(), own(mode), &reason);
+        } else if image.meta(&source, Meta::root(0o755)).mode & 0o111 == 0 {
+            draft.warn(format!("{source} is too large to be copied into {home}"));
         } else {
             let mode = image.meta(&source, Meta::root(0o755)).mode;
             draft.put(Volume::Root, target, Action::Directory(own(mode)), &reason);
@@ -227,7 +244,8 @@ fn plan_keys(entry: &Entry, keys: &[String], draft: &mut Draft) {
     let own = |mode| Meta { mode, uid: entry.uid, gid: entry.gid };
     let dir = home_path(entry).and_then(|home| home.join(".ssh").map_err(|error| home_error(entry, &error)));
     let Some(dir) = draft.note(dir) else { return };
-    let Some(file) = draft.note(dir.join("authorized_keys").map_err(|error| home_error(entry, &error))) else {
+    let Some(file) = draft.note(dir.join("authorized_keys").map_err(|error| home_error(entry, &error)))
+    else {
         return;
     };
     let text: String = keys.iter().map(|key| format!("{}\n", key.trim())).collect();
@@ -265,22 +283,23 @@ fn write(image: Image<'_>, db: &Database, draft: &mut Draft) {
         let Some(table) = table else { return };
         let (file, text) = (path(file), table.text().into_bytes());
         let content = if secret { Content::Secret(Zeroizing::new(text)) } else { Content::Bytes(text) };
-        let usual = Meta::root(if secret { 0o640 } else { 0o644 });
+        let usual = Meta::root(if file.as_str().ends_with("shadow") { 0o640 } else { 0o644 });
         let meta = image.meta(&file, usual);
         draft.file(file, content, meta, &reason);
     };
     put("/etc/passwd", Some(&db.passwd), false);
     put("/etc/shadow", Some(&db.shadow), true);
     put("/etc/group", Some(&db.group), false);
-    put("/etc/gshadow", db.gshadow.as_ref(), true);
+    put("/etc/gshadow", db.gshadow.as_ref(), db.gshadow.as_ref().is_some_and(Table::holds_hashes));
     put("/etc/subuid", db.subuid.as_ref(), false);
     put("/etc/subgid", db.subgid.as_ref(), false);
 }
 
 fn names(db: &Database) -> Names {
-    let users = db.passwd.rows().filter_map(|row| {
-        Some((row[0].clone(), (row.get(2)?.parse().ok()?, row.get(3)?.parse().ok()?)))
-    });
+    let users = db
+        .passwd
+        .rows()
+        .filter_map(|row| Some((row[0].clone(), (row.get(2)?.parse().ok()?, row.get(3)?.parse().ok()?))));
     let groups = db.group.rows().filter_map(|row| Some((row[0].clone(), row.get(2)?.parse().ok()?)));
     Names { users: users.collect(), groups: groups.collect() }
 }

@@ -46,6 +46,11 @@ impl Table {
         self.rows.push(row.iter().map(|field| (*field).to_owned()).collect());
     }
 
+    /// Whether the second field of a row is a password's hash: longer than every sign for "none".
+    pub(super) fn holds_hashes(&self) -> bool {
+        self.rows().any(|row| row.get(1).is_some_and(|field| field.len() >= 13))
+    }
+
     /// Whether one of the rows has the number in that field.
     pub(super) fn has_number(&self, field: usize, number: u32) -> bool {
         self.rows().any(|row| row.get(field).and_then(|text| text.parse().ok()) == Some(number))
@@ -78,6 +83,13 @@ mod tests {
             assert_eq!(Table::parse(text).text(), text);
         }
         assert_eq!(Table::parse("a:b").text(), "a:b\n");
+    }
+
+    #[test]
+    fn tells_hashes_from_signs() {
+        assert!(!Table::parse("a:*::\nb:!::\nc:!*::\nd\n").holds_hashes());
+        assert!(Table::parse("a:*::\nb:abcdefghijklm::\n").holds_hashes());
+        assert!(Table::parse("a:$6$salt$hashhash::\n").holds_hashes());
     }
 
     #[test]

@@ -65,7 +65,8 @@ impl Bench {
 }
 
 fn planned<'a>(plan: &'a Plan, volume: Volume, path: &str) -> Option<&'a Action> {
-    let mut found = plan.changes.iter().filter(|change| change.volume == volume && change.path.as_str() == path);
+    let mut found =
+        plan.changes.iter().filter(|change| change.volume == volume && change.path.as_str() == path);
     let first = found.next();
     assert!(found.next().is_none(), "{path} is planned twice");
     first.map(|change| &change.action)

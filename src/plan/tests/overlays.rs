@@ -13,7 +13,10 @@ use super::{Bench, is_masked, is_removed, link, meta, planned, spec, text};
 fn using(overlays: Vec<LoadedOverlay>, with: &str) -> Bench {
     let mut bench = Bench::new(Release::Bookworm);
     for overlay in overlays {
-        bench.node.overlays.push(OverlayUse { name: overlay.name.clone(), with: toml::from_str(with).unwrap() });
+        bench
+            .node
+            .overlays
+            .push(OverlayUse { name: overlay.name.clone(), with: toml::from_str(with).unwrap() });
         bench.overlays.push(overlay);
     }
     bench
@@ -25,7 +28,7 @@ fn using_one(manifest: &str, files: &[(&str, &str)], with: &str) -> Bench {
 
 #[test]
 fn templates_see_the_cluster_the_node_the_image_and_their_parameters() {
-    let template = "{{ cluster.name }} {{ cluster.network.cidr }} {% for n in cluster.nodes %}{{ n.index }}={{ n.name }}/{{ n.ip }}/{{ n.role }} {% endfor %}\n\
+    let template = "{{ cluster.name }} {{ cluster.network.cidr }} {% for n in cluster.nodes %}{{ n.index }}={{ n.name }}/{{ n.ip }}/{{ n.role }} {% endfor %}.\n\
                     {{ node.name }} {{ node.address }} {{ node.ip }} {{ node.role }} {{ node.labels.disk }} {{ node.index }}\n\
                     {{ image.release }} {{ image.arch }} {{ image.stack }} {{ image.firmware }} {{ with.text }} {{ with.number + 1 }} {{ with.flag }} {{ with.many | join(\"+\") }}\n";
     let manifest = "[params]\ntext = { type = \"string\", default = \"t\" }\nnumber = { type = \"integer\" }\n\
@@ -34,7 +37,7 @@ fn templates_see_the_cluster_the_node_the_image_and_their_parameters() {
     let plan = using_one(manifest, &[("/etc/own.j2", template)], with).plan();
     assert_eq!(
         text(&plan, "/etc/own"),
-        "plexi 192.168.0.0/16 0=pi1/192.168.0.1/manager 1=pi2/192.168.0.2/worker 2=pi3/192.168.0.3/worker \n\
+        "plexi 192.168.0.0/16 0=pi1/192.168.0.1/manager 1=pi2/192.168.0.2/worker 2=pi3/192.168.0.3/worker .\n\
          pi1 192.168.0.1/16 192.168.0.1 manager ssd 0\n\
          bookworm arm64 networkmanager /boot/firmware t 42 true a+b\n"
     );
@@ -42,11 +45,20 @@ fn templates_see_the_cluster_the_node_the_image_and_their_parameters() {
 
 #[test]
 fn undefined_variables_name_overlay_template_and_line() {
-    for (template, line) in [("{{ node.nmae }}", 1), ("a\n\n{{ nothing }}\n", 3), ("\n{% if with.x %}{% endif %}", 2)] {
+    for (template, line) in
+        [("{{ node.nmae }}", 1), ("a\n\n{{ nothing }}\n", 3), ("\n{% if with.x %}{% endif %}", 2)]
+    {
         let errors = using_one("", &[("/etc/own.j2", template)], "").errors();
         let expected = format!("node pi1: overlay own (built in): root/etc/own.j2:{line}: undefined value");
         assert!(errors.starts_with(&expected), "{errors}");
     }
+    let mut bench = using_one("", &[("/etc/own.j2", "{{ cluster.network.gateway }}")], "");
+    bench.node.network.gateway = None;
+    assert!(
+        bench.errors().contains("root/etc/own.j2:1: invalid operation: the value is none"),
+        "{}",
+        bench.errors()
+    );
     let errors = using_one("", &[("/etc/own.j2", "ok\n{% if %}")], "").errors();
     assert!(errors.contains("root/etc/own.j2:2: syntax error"), "{errors}");
 }
@@ -69,7 +81,9 @@ fn parameters_are_checked() {
 #[test]
 fn secrets_render_into_narrow_files_only() {
     let manifest = |mode: &str| {
-        format!("[params]\nkey = {{ type = \"string\", secret = true }}\n[[file]]\npath = \"/etc/own\"\nmode = \"{mode}\"\n")
+        format!(
+            "[params]\nkey = {{ type = \"string\", secret = true }}\n[[file]]\npath = \"/etc/own\"\nmode = \"{mode}\"\n"
+        )
     };
     let template = [("/etc/own.j2", "{% if with.key == \"x\" %}yes{% endif %}\n")];
     for (mode, fine) in [("0600", true), ("0400", true), ("0640", false), ("0700", false), ("0644", false)] {
@@ -79,7 +93,10 @@ fn secrets_render_into_narrow_files_only() {
             assert!(spec(&bench.plan(), "/etc/own").content.is_secret());
         } else {
             let errors = bench.errors();
-            assert!(errors.contains(&format!("root/etc/own.j2 holds a secret parameter, and its mode is {mode}")), "{errors}");
+            assert!(
+                errors.contains(&format!("root/etc/own.j2 holds a secret parameter, and its mode is {mode}")),
+                "{errors}"
+            );
             assert!(!errors.contains("geheim"));
         }
     }
@@ -87,7 +104,11 @@ fn secrets_render_into_narrow_files_only() {
     let mut bench = using_one(&manifest("0644"), &[("/etc/own.j2", "plain\n")], "key = \"written here\"");
     assert!(!spec(&bench.plan(), "/etc/own").content.is_secret());
     bench.node.overlays[0].with = toml::from_str("key = { prompt = \"p\" }").unwrap();
-    assert!(bench.errors().contains("no value was given for parameter key of overlay own"), "{}", bench.errors());
+    assert!(
+        bench.errors().contains("no value was given for parameter key of overlay own"),
+        "{}",
+        bench.errors()
+    );
 }
 
 #[test]
@@ -118,7 +139,9 @@ fn conditions_choose_files_and_units() {
     assert_eq!(meta(&plan, "/etc/own"), Meta { mode: 0o640, uid: 0, gid: 4 });
     assert_eq!(meta(&plan, "/etc/plain"), Meta::root(0o644));
     assert!(planned(&plan, Volume::Root, "/etc/never").is_none());
-    assert!(matches!(planned(&plan, Volume::Root, "/etc/dir"), Some(Action::Directory(m)) if *m == Meta { mode: 0o700, uid: 997, gid: 0 }));
+    assert!(
+        matches!(planned(&plan, Volume::Root, "/etc/dir"), Some(Action::Directory(m)) if *m == Meta { mode: 0o700, uid: 997, gid: 0 })
+    );
     assert!(is_removed(&plan, "/etc/gone") && planned(&plan, Volume::Root, "/etc/kept").is_none());
     assert_eq!(link(&plan, "/etc/link"), Some("own-pi1"));
     assert!(is_masked(&plan, "a.service") && !is_masked(&plan, "b.service"));
@@ -129,23 +152,35 @@ fn conditions_choose_files_and_units() {
 #[test]
 fn units_are_enabled_by_their_install_section() {
     let unit = "[Unit]\nWantedBy=no.target\n[Install]\nWantedBy=a.target b.target\nAlias=other.service\nRequiredBy=c.target\n";
-    let manifest = "[units]\nenable = [\"own.service\", { unit = \"ssh.socket\", wanted_by = [\"sockets.target\"] }]\n";
+    let manifest =
+        "[units]\nenable = [\"own.service\", { unit = \"ssh.socket\", wanted_by = [\"sockets.target\"] }]\n";
     let plan = using_one(manifest, &[("/etc/systemd/system/own.service", unit)], "").plan();
     let own = Some("/etc/systemd/system/own.service");
-    for place in ["a.target.wants/own.service", "b.target.wants/own.service", "other.service", "c.target.requires/own.service"] {
+    for place in [
+        "a.target.wants/own.service",
+        "b.target.wants/own.service",
+        "other.service",
+        "c.target.requires/own.service",
+    ] {
         assert_eq!(link(&plan, &format!("/etc/systemd/system/{place}")), own, "{place}");
     }
-    assert_eq!(link(&plan, "/etc/systemd/system/sockets.target.wants/ssh.socket"), Some("/lib/systemd/system/ssh.socket"));
+    assert_eq!(
+        link(&plan, "/etc/systemd/system/sockets.target.wants/ssh.socket"),
+        Some("/lib/systemd/system/ssh.socket")
+    );
     assert!(planned(&plan, Volume::Root, "/etc/systemd/system/no.target.wants/own.service").is_none());
 }
 
 #[test]
 fn units_that_cannot_be_enabled_are_told() {
     let enable = "[units]\nenable = [\"own.service\"]\n";
-    assert!(using_one(enable, &[], "").errors().contains("own.service is neither planned nor known in the image"));
+    assert!(
+        using_one(enable, &[], "").errors().contains("own.service is neither planned nor known in the image")
+    );
     let bare = [("/etc/systemd/system/own.service", "[Service]\n")];
     assert!(using_one(enable, &bare, "").errors().contains("has no [Install] section"));
-    let both = "[units]\nenable = [{ unit = \"x.service\", wanted_by = [\"a.target\"] }]\nmask = [\"x.service\"]\n";
+    let both =
+        "[units]\nenable = [{ unit = \"x.service\", wanted_by = [\"a.target\"] }]\nmask = [\"x.service\"]\n";
     assert!(using_one(both, &[], "").errors().contains("x.service: overlay own"));
 }
 
@@ -154,7 +189,10 @@ fn two_overlays_may_agree_but_not_differ() {
     let one = |name: &str, text: &str| overlay(name, "description = \"d\"", &[("/etc/own", text)]);
     using(vec![one("a", "same"), one("b", "same")], "").plan();
     let errors = using(vec![one("a", "1"), one("b", "2")], "").errors();
-    assert_eq!(errors, "node pi1: /etc/own: overlay a (built in) and overlay b (built in) want different things there");
+    assert_eq!(
+        errors,
+        "node pi1: /etc/own: overlay a (built in) and overlay b (built in) want different things there"
+    );
     let errors = using_one("", &[("/etc/hostname", "mine")], "").errors();
     assert!(errors.contains("/etc/hostname: overlay hostname (built in) and overlay own"), "{errors}");
 }
@@ -166,7 +204,10 @@ fn owners_packages_and_names_have_to_exist() {
     bench.node.overlays.push(OverlayUse { name: "absent".to_owned(), with: toml::Table::new() });
     let errors = bench.errors();
     assert!(errors.contains("/etc/own: the card has no account \"nobody-known\""), "{errors}");
-    assert!(errors.contains("it needs the package nfs-common") && !errors.contains("package sudo"), "{errors}");
+    assert!(
+        errors.contains("it needs the package nfs-common") && !errors.contains("package sudo"),
+        "{errors}"
+    );
     assert!(errors.contains("there is no overlay \"absent\""), "{errors}");
 }
 

@@ -49,7 +49,7 @@ fn it_grows_for_inodes_too() {
     bench.inventory.root_space.free_inodes = Some(0);
     let grown = bench.plan().disk.image_size - bench.inventory.layout.image_size;
     // 256 and those of the plan, one in 16 KiB.
-    assert!(grown >= 4 * MIB && grown <= 12 * MIB, "{}", grown / MIB);
+    assert!((4 * MIB..=12 * MIB).contains(&grown), "{}", grown / MIB);
     bench.inventory.root_space.free_inodes = None;
     assert_eq!(bench.plan().disk.image_size, bench.inventory.layout.image_size);
 }
