@@ -42,10 +42,13 @@ pub enum SinkError {
         /// Bytes of the card.
         has: u64,
     },
-    /// The card refused a read, a write or a flush.
+    /// The card could not put on its medium what it had taken.
+    #[error("flushing what was written to the card")]
+    Flush(#[source] io::Error),
+    /// The card refused a read or a write.
     #[error("{doing} the card at offset {offset}")]
     Card {
-        /// `writing`, `flushing`, `reading back`.
+        /// `writing`, `reading back`.
         doing: &'static str,
         /// Where on the card.
         offset: u64,
@@ -71,9 +74,11 @@ impl SinkError {
             Self::Interrupted(_) => ExitCode::Interrupted,
             Self::Mismatch(_) => ExitCode::CardMismatch,
             Self::TooSmall { .. } => ExitCode::TargetRefused,
-            Self::File { .. } | Self::InTheWay(_) | Self::Image { .. } | Self::Card { .. } => {
-                ExitCode::Failed
-            }
+            Self::File { .. }
+            | Self::InTheWay(_)
+            | Self::Image { .. }
+            | Self::Flush(_)
+            | Self::Card { .. } => ExitCode::Failed,
         }
     }
 }

@@ -60,7 +60,7 @@ impl<'a, M: CardMedium> Steps<'a, M> {
             let zeros = AlignedBuf::zeroed(length(*range));
             self.medium.write_at(range.start(), &zeros).map_err(writing(range.start()))?;
         }
-        self.flush(0)?;
+        self.medium.flush().map_err(SinkError::Flush)?;
         for range in ends.iter().filter(|range| !range.is_empty()) {
             let back = &mut self.buffer[..length(*range)];
             self.medium.read_back_at(range.start(), back).map_err(reading(range.start()))?;
@@ -78,7 +78,7 @@ impl<'a, M: CardMedium> Steps<'a, M> {
         read_image(self.image, 0, &mut head)?;
         let spans = std::mem::take(&mut self.spans);
         let digests = self.write_body(&spans, &head)?;
-        self.flush(HEAD)?;
+        self.medium.flush().map_err(SinkError::Flush)?;
         let writing = started.elapsed();
         let started = Instant::now();
         self.verify_body(&spans, &digests, &head)?;
@@ -91,7 +91,7 @@ impl<'a, M: CardMedium> Steps<'a, M> {
         let Verified { digests, writing: body_writing, verifying: body_verifying, head } = verified;
         let started = Instant::now();
         self.medium.write_at(0, &head).map_err(writing(0))?;
-        self.flush(0)?;
+        self.medium.flush().map_err(SinkError::Flush)?;
         let writing = body_writing + started.elapsed();
         let started = Instant::now();
         let back = &mut self.buffer[..head.len()];
@@ -179,10 +179,6 @@ impl<'a, M: CardMedium> Steps<'a, M> {
     fn track(&self, phase: Phase, spans: &[Span]) -> Track<'a> {
         let total: u64 = spans.iter().map(Span::bytes).sum();
         Track::start(self.progress, phase, self.subject, total.saturating_sub(HEAD))
-    }
-
-    fn flush(&mut self, offset: u64) -> Result<(), SinkError> {
-        self.medium.flush().map_err(|source| SinkError::Card { doing: "flushing", offset, source })
     }
 
     fn mismatch(&self, offset: u64, flaky: bool) -> SinkError {

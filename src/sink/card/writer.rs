@@ -7,6 +7,7 @@ use super::medium::CardMedium;
 use super::spans::{ImageRanges, Span, SpanDigest};
 use super::steps::{Steps, Whole, piece_buffer};
 use crate::disk::block::BlockRead;
+use crate::error::ExitCode;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::sink::error::SinkError;
@@ -57,6 +58,14 @@ pub struct CardFailure {
     pub error: SinkError,
     /// What the card is now.
     pub state: CardState,
+}
+
+impl CardFailure {
+    /// The exit status it deserves.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        self.error.exit_code()
+    }
 }
 
 /// A card that holds what it should: nothing else makes one.
