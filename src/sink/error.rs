@@ -34,7 +34,15 @@ pub enum SinkError {
         /// What the system said.
         source: io::Error,
     },
-    /// The card's room does not hold what was to be written.
+    /// The image was not the same when it was read again.
+    #[error("the image changed while it was written, in the {len} bytes from offset {offset}")]
+    ImageChanged {
+        /// Where the range that changed starts.
+        offset: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// The image does not fit the card.
     #[error("the card holds {has} bytes, the image needs {needs}")]
     TooSmall {
         /// Bytes of the image, rounded up to the card's blocks.
@@ -77,6 +85,7 @@ impl SinkError {
             Self::File { .. }
             | Self::InTheWay(_)
             | Self::Image { .. }
+            | Self::ImageChanged { .. }
             | Self::Flush(_)
             | Self::Card { .. } => ExitCode::Failed,
         }

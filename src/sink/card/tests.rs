@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use sha2::{Digest, Sha256};
 
@@ -406,6 +407,28 @@ fn only_what_is_listed_is_written() {
     assert!(card.medium[end..end + 4096].iter().all(|byte| *byte == OLD));
     assert_eq!(report.written(), HEAD + BLOCK);
     assert_eq!(report.digests()[0].gaps.len(), 1);
+}
+
+/// An image that is another one each time the middle of it is read.
+struct Restless(AtomicU8);
+
+impl BlockRead for Restless {
+    fn size(&self) -> u64 {
+        IMAGE
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        buf.fill(if offset == HEAD { self.0.fetch_add(1, Ordering::Relaxed) } else { 1 });
+        Ok(())
+    }
+}
+
+#[test]
+fn an_image_that_changes_meanwhile_is_not_blamed_on_the_card() {
+    let mut card = FakeCard::new(Fault::Flip(2 * MIB));
+    let failure = run_ranges(&mut card, &Restless(AtomicU8::new(3)), ImageRanges::whole(IMAGE)).unwrap_err();
+    assert!(matches!(failure.error, SinkError::ImageChanged { offset: 0, .. }), "{}", failure.error);
+    assert_eq!(failure.state, CardState::Blank);
 }
 
 /// An image whose file is cut short while it is being written.

@@ -124,7 +124,6 @@ pub fn write_card<M: CardMedium>(medium: &mut M, job: &CardJob<'_>) -> Result<Ca
         end: job.ranges.end(medium.block()),
         medium,
         image: job.image,
-        spans,
         place: job.place,
         progress: job.progress,
         subject: &job.subject,
@@ -132,7 +131,8 @@ pub fn write_card<M: CardMedium>(medium: &mut M, job: &CardJob<'_>) -> Result<Ca
         buffer: piece_buffer(),
     };
     let cleared = steps.clear().map_err(|error| CardFailure { error, state: CardState::Unclear })?;
-    let verified = steps.body(cleared).map_err(|error| CardFailure { error, state: CardState::Blank })?;
+    let verified =
+        steps.body(cleared, &spans).map_err(|error| CardFailure { error, state: CardState::Blank })?;
     match steps.head(verified) {
         Ok(Whole { digests, writing, verifying }) => {
             Ok(CardReport { digests, image_size: job.ranges.image_size(), written, writing, verifying })
