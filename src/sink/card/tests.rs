@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use super::{CardFailure, CardJob, CardMedium, CardReport, CardState, HEAD, ImageRanges, write_card};
+use super::writer::write_card;
+use super::{CardFailure, CardJob, CardMedium, CardReport, CardState, HEAD, ImageRanges};
 use crate::disk::block::BlockRead;
 use crate::disk::range::ByteRange;
 use crate::interrupt::Interrupt;

@@ -115,7 +115,10 @@ impl CardReport {
 /// # Errors
 /// When the image does not fit or cannot be read, the card refuses or does not hold what was written, or the
 /// run was asked to stop; with the state the card is in.
-pub fn write_card<M: CardMedium>(medium: &mut M, job: &CardJob<'_>) -> Result<CardReport, CardFailure> {
+pub(super) fn write_card<M: CardMedium>(
+    medium: &mut M,
+    job: &CardJob<'_>,
+) -> Result<CardReport, CardFailure> {
     let untouched = |error| CardFailure { error, state: CardState::Untouched };
     let spans = job.ranges.spans(medium.block(), medium.size()).map_err(untouched)?;
     job.interrupt.check().map_err(|interrupted| untouched(interrupted.into()))?;
