@@ -47,8 +47,10 @@ pub enum Kind {
     Emmc,
     /// One of an eMMC's hardware partitions (`boot0`, `rpmb`, `gp0`).
     EmmcPart,
-    /// A loop device, and the file or device it stands on.
+    /// A loop device, and the file it stands on.
     Loop(Option<PathBuf>),
+    /// A loop device that stands on another block device.
+    LoopOnDevice(PathBuf),
     /// A partition of the disk named.
     Partition(String),
     /// A CD or DVD drive.

@@ -15,7 +15,7 @@ pub struct Options {
     pub unmount: bool,
     /// A disk that cannot be taken out will do (`--allow-fixed`), once its serial or model was typed.
     pub allow_fixed: bool,
-    /// Files the image is read from.
+    /// What the image is read from, symbolic links resolved.
     pub sources: Vec<PathBuf>,
 }
 
@@ -162,7 +162,7 @@ fn wrong_kind(info: &DeviceInfo) -> Option<Refusal> {
         Kind::Mapped => not_a_card(format!("{name} is made of other devices (RAID, LVM, encryption)")),
         Kind::Memory => not_a_card(format!("{name} is memory, not a disk")),
         Kind::Loop(None) => not_a_card(format!("{name} is a loop device with no file behind it")),
-        Kind::Loop(Some(on)) if on.starts_with("/dev") => (
+        Kind::LoopOnDevice(on) => (
             Rule::NotADisk,
             format!("{name} is a loop device on {}", on.display()),
             format!("detach it with `losetup -d {name}` and name {} itself", on.display()),
@@ -246,7 +246,7 @@ fn unfit(info: &DeviceInfo, image_size: u64) -> Option<Refusal> {
 /// Whether it cannot be taken out. A loop device and a regular file are never what was not meant.
 fn is_fixed(info: &DeviceInfo) -> bool {
     match info.kind {
-        Kind::Loop(_) | Kind::RegularFile | Kind::Sd => false,
+        Kind::Loop(_) | Kind::LoopOnDevice(_) | Kind::RegularFile | Kind::Sd => false,
         Kind::Emmc => true,
         _ => !info.removable,
     }
@@ -275,7 +275,11 @@ fn fixed(info: &DeviceInfo, options: &Options) -> Option<Refusal> {
 }
 
 fn is_source(info: &DeviceInfo, options: &Options) -> Option<Refusal> {
-    options.sources.contains(&info.path).then(|| {
+    let behind = match &info.kind {
+        Kind::Loop(Some(file)) => file,
+        _ => &info.path,
+    };
+    (options.sources.contains(&info.path) || options.sources.contains(behind)).then(|| {
         Refusal::new(
             Rule::Source,
             format!("{} is what the image is read from", name(info)),
@@ -369,6 +373,9 @@ mod tests {
         let file = DeviceInfo { kind: Kind::RegularFile, inode: Some(7), ..disk() };
         let options = Options { sources: vec![file.path.clone()], ..Options::default() };
         assert_eq!(confirm(&file, &options, &Consent::Yes), Err(vec![Rule::Source]));
+        let kind = Kind::Loop(Some(file.path));
+        let looped = DeviceInfo { path: "/dev/loop0".into(), kind, ..disk() };
+        assert_eq!(confirm(&looped, &options, &Consent::Yes), Err(vec![Rule::Source]));
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::error::ExitCode;
+
 /// Which rule of design.md section 6 refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -129,6 +131,15 @@ impl From<Refusal> for LookError {
 }
 
 impl LookError {
+    /// The exit status it deserves.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Refused(_) | Self::Unmount { .. } => ExitCode::TargetRefused,
+            Self::Denied { .. } | Self::Io { .. } => ExitCode::Failed,
+        }
+    }
+
     /// What can be done about it, in a line.
     #[must_use]
     pub fn way_out(&self) -> String {

@@ -34,7 +34,15 @@ pub enum SinkError {
         /// What the system said.
         source: io::Error,
     },
-    /// The card's room does not hold what was to be written.
+    /// The image was not the same when it was read again.
+    #[error("the image changed while it was written, in the {len} bytes from offset {offset}")]
+    ImageChanged {
+        /// Where the range that changed starts.
+        offset: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// The image does not fit the card.
     #[error("the card holds {has} bytes, the image needs {needs}")]
     TooSmall {
         /// Bytes of the image, rounded up to the card's blocks.
@@ -42,10 +50,13 @@ pub enum SinkError {
         /// Bytes of the card.
         has: u64,
     },
-    /// The card refused a read, a write or a flush.
+    /// The card could not put on its medium what it had taken.
+    #[error("flushing what was written to the card")]
+    Flush(#[source] io::Error),
+    /// The card refused a read or a write.
     #[error("{doing} the card at offset {offset}")]
     Card {
-        /// `writing`, `flushing`, `reading back`.
+        /// `writing`, `reading back`.
         doing: &'static str,
         /// Where on the card.
         offset: u64,
@@ -71,9 +82,12 @@ impl SinkError {
             Self::Interrupted(_) => ExitCode::Interrupted,
             Self::Mismatch(_) => ExitCode::CardMismatch,
             Self::TooSmall { .. } => ExitCode::TargetRefused,
-            Self::File { .. } | Self::InTheWay(_) | Self::Image { .. } | Self::Card { .. } => {
-                ExitCode::Failed
-            }
+            Self::File { .. }
+            | Self::InTheWay(_)
+            | Self::Image { .. }
+            | Self::ImageChanged { .. }
+            | Self::Flush(_)
+            | Self::Card { .. } => ExitCode::Failed,
         }
     }
 }

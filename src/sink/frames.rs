@@ -146,7 +146,7 @@ impl FrameCache {
         if let Some(dir) = path.parent() {
             fs::create_dir_all(dir).map_err(SinkError::file("creating", dir))?;
         }
-        let out = OutFile::create(path, true)?;
+        let out = OutFile::create(path, false)?;
         let writing = || SinkError::file("writing", path);
         let mut index = Vec::new();
         let mut done = 0;

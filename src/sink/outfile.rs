@@ -52,8 +52,9 @@ impl OutFile {
                 .open(&temp)
                 .map_err(SinkError::file("creating", &temp))?;
             // Another run's cleaning may have come between creating and locking: it holds the lock while it
-            // removes, so a file that still has a name once it is locked stays ours.
-            file.lock().map_err(SinkError::file("locking", &temp))?;
+            // removes, so a file that still has a name once it is locked stays ours. Where a filesystem has
+            // no locks, the cleaning gets none either and removes nothing.
+            let _ = file.lock();
             let links = file.metadata().map_err(SinkError::file("looking at", &temp))?.nlink();
             if links > 0 {
                 return Ok(Self { file, temp, dest: dest.to_owned(), published: false });

@@ -16,7 +16,7 @@ use pibake::device::policy::{ConfirmedTarget, Consent, Options, assess};
 use pibake::device::refusal::{LookError, Rule};
 use pibake::interrupt::Interrupt;
 use pibake::progress::Silent;
-use pibake::sink::card::{CardJob, CardMedium, ImageRanges, TargetMedium, write_card};
+use pibake::sink::card::{CardJob, CardMedium, ImageRanges, TargetMedium, flash};
 
 const MIB: u64 = 1 << 20;
 
@@ -161,9 +161,7 @@ fn a_loop_device_is_written_and_its_table_read_again() {
     let card = Loop::new(24 * MIB);
     let image = image(13 * MIB + 512);
     let target = confirmed(&card.path, &Options::default());
-    let open = target.open(&System::host(), &Own).unwrap();
-    assert!(open.is_direct());
-    let mut medium = TargetMedium::new(open, &Own);
+    assert!(target.open(&System::host(), &Own).unwrap().is_direct());
     let interrupt = Interrupt::default();
     let job = CardJob {
         image: &image,
@@ -173,8 +171,7 @@ fn a_loop_device_is_written_and_its_table_read_again() {
         progress: &Silent,
         interrupt: &interrupt,
     };
-    write_card(&mut medium, &job).unwrap();
-    medium.release().unwrap();
+    flash(&target, &System::host(), &Own, &job).unwrap();
     let held = fs::read(card.file()).unwrap();
     assert!(held[..image.len()] == image);
     assert!(held[23 << 20..].iter().all(|byte| *byte == 0));

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
-use std::time::SystemTime;
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use pibake::device::authority::Own;
 use pibake::device::identity::Identity;
@@ -15,7 +15,9 @@ use pibake::device::policy::{ConfirmedTarget, Consent, Options, assess};
 use pibake::device::refusal::{LookError, Rule};
 use pibake::interrupt::Interrupt;
 use pibake::progress::Silent;
-use pibake::sink::card::{CardJob, CardReport, ImageRanges, TargetMedium, write_card};
+use pibake::sink;
+use pibake::sink::card::{CardJob, CardReport, ImageRanges};
+use pibake::sink::outfile::OutFile;
 use pibake::sink::receipt::{Receipt, Written};
 
 const MIB: usize = 1 << 20;
@@ -48,8 +50,6 @@ fn open_rules(target: &ConfirmedTarget) -> Vec<Rule> {
 }
 
 fn flash(target: &ConfirmedTarget, image: &Vec<u8>) -> CardReport {
-    let open = target.open(&System::host(), &Own).unwrap();
-    let mut medium = TargetMedium::new(open, &Own);
     let interrupt = Interrupt::default();
     let job = CardJob {
         image,
@@ -59,9 +59,7 @@ fn flash(target: &ConfirmedTarget, image: &Vec<u8>) -> CardReport {
         progress: &Silent,
         interrupt: &interrupt,
     };
-    let report = write_card(&mut medium, &job).unwrap();
-    medium.release().unwrap();
-    report
+    sink::card::flash(target, &System::host(), &Own, &job).unwrap().report
 }
 
 #[test]
@@ -210,4 +208,81 @@ fn a_file_that_may_not_be_written_says_how() {
         assert!(matches!(error, LookError::Denied { .. }), "{error}");
         assert!(error.way_out().contains("sudo"));
     }
+}
+
+/// What [`killed`] runs in a process of its own: `PIBAKE_TEST_CHILD` says which part, and where.
+#[test]
+fn child() {
+    let Ok(part) = std::env::var("PIBAKE_TEST_CHILD") else { return };
+    let (part, path) = part.split_once(':').unwrap();
+    let path = Path::new(path);
+    if part == "file" {
+        let out = OutFile::create(path, true).unwrap();
+        out.file().write_all(b"half of it").unwrap();
+        fs::write(path.with_extension("ready"), "").unwrap();
+        std::thread::sleep(Duration::from_secs(60));
+    } else {
+        let image = image();
+        let target = confirmed(path, image.len() as u64).unwrap();
+        fs::write(path.with_extension("ready"), "").unwrap();
+        flash(&target, &image);
+    }
+}
+
+/// Starts [`child`], waits until it says that it is ready and a little longer, and kills it.
+fn killed(part: &str, path: &Path, after: Duration) {
+    let ready = path.with_extension("ready");
+    let _ = fs::remove_file(&ready);
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "flash_lib::child"])
+        .env("PIBAKE_TEST_CHILD", format!("{part}:{}", path.display()))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !ready.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the child ended before it was ready");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::thread::sleep(after);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    fs::remove_file(ready).unwrap();
+}
+
+#[test]
+fn a_killed_run_leaves_a_hidden_file_that_the_next_one_removes() {
+    let dir = tempfile::tempdir().unwrap();
+    let dest = dir.path().join("pi1.img");
+    killed("file", &dest, Duration::ZERO);
+    let left: Vec<String> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    let [left] = left.as_slice() else { panic!("{left:?}") };
+    assert!(left.starts_with(".pi1.img."), "{left}");
+    OutFile::create(&dest, true).unwrap().publish().unwrap();
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    assert_eq!(fs::metadata(&dest).unwrap().len(), 0);
+}
+
+#[test]
+fn a_card_whose_run_was_killed_is_untouched_blank_or_whole_and_can_be_flashed_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let card = dir.path().join("card");
+    let image = image();
+    let mut random = fastrand::Rng::with_seed(5);
+    for _ in 0..8 {
+        fs::write(&card, vec![0xa5; 12 * MIB]).unwrap();
+        killed("card", &card, Duration::from_millis(random.u64(..120)));
+        let held = fs::read(&card).unwrap();
+        let head = &held[..MIB];
+        // A write of the first MiB that is cut in two by the kill leaves what was there in its second half.
+        let zeros = head.iter().take_while(|byte| **byte == 0).count();
+        let blanking = head[zeros..].iter().all(|byte| *byte == 0xa5);
+        let booting = head.iter().zip(&image).take_while(|(held, image)| held == image).count();
+        let filling = booting > 0 && head[booting..].iter().all(|byte| *byte == 0);
+        assert!(blanking || (filling && held[MIB..image.len()] == image[MIB..]));
+    }
+    flash(&confirmed(&card, image.len() as u64).unwrap(), &image);
+    assert!(fs::read(&card).unwrap()[..image.len()] == image);
 }

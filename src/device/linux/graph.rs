@@ -66,6 +66,11 @@ impl Graph {
         self.nodes.iter().find(|(_, node)| node.number == number).map(|(name, _)| name.as_str())
     }
 
+    /// Whether a loop device stands on another block device.
+    pub(super) fn is_on_device(&self, node: &Node) -> bool {
+        node.backing.as_deref().is_some_and(|backing| self.by_path(backing).is_some())
+    }
+
     /// Everything that uses a disk or a partition, sorted.
     pub(super) fn usage(&self, name: &str) -> Vec<Usage> {
         let family = self.family(name);

@@ -15,15 +15,19 @@ pub(super) struct Hardware<'a> {
 }
 
 impl Hardware<'_> {
-    /// The kind of a whole disk; what `loop` devices stand on was found elsewhere.
-    pub(super) fn kind(&self, backing: Option<&PathBuf>) -> Kind {
+    /// The kind of a whole disk; what `loop` devices stand on, and whether that is a device, was found
+    /// elsewhere.
+    pub(super) fn kind(&self, backing: Option<&PathBuf>, on_device: bool) -> Kind {
         let digits_after = |prefix: &str| {
             self.name
                 .strip_prefix(prefix)
                 .is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()))
         };
         if digits_after("loop") {
-            Kind::Loop(backing.cloned())
+            match backing {
+                Some(device) if on_device => Kind::LoopOnDevice(device.clone()),
+                file => Kind::Loop(file.cloned()),
+            }
         } else if self.dir.join("dm").exists() || self.dir.join("md").exists() {
             Kind::Mapped
         } else if digits_after("zram") || digits_after("ram") {

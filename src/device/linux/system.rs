@@ -111,7 +111,7 @@ fn info(graph: &Graph, name: &str) -> Option<DeviceInfo> {
     let disk = Hardware { name: disk_name, dir: &graph.nodes.get(disk_name)?.dir };
     let kind = match &node.partition_of {
         Some(of) => Kind::Partition(of.clone()),
-        None => hardware.kind(node.backing.as_ref()),
+        None => hardware.kind(node.backing.as_ref(), graph.is_on_device(node)),
     };
     let block = |attribute| disk.number(attribute).and_then(|size| u32::try_from(size).ok());
     let logical_block =

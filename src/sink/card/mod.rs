@@ -4,6 +4,7 @@
 //! read back from the medium and compared; the first MiB, with the partition table, follows last. Each step
 //! takes the value that the step before returns, so the order cannot be broken.
 
+mod flash;
 mod medium;
 mod spans;
 mod steps;
@@ -12,10 +13,11 @@ mod target;
 mod tests;
 mod writer;
 
+pub use flash::{FlashError, Flashed, flash};
 pub use medium::CardMedium;
 pub use spans::{ImageRanges, SpanDigest};
 pub use target::TargetMedium;
-pub use writer::{CardFailure, CardJob, CardReport, CardState, write_card};
+pub use writer::{CardFailure, CardJob, CardReport, CardState};
 
 /// Bytes at the start of a card that are written last.
 pub const HEAD: u64 = 1 << 20;

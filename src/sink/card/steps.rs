@@ -19,7 +19,6 @@ use crate::sink::track::Track;
 pub(super) struct Steps<'a, M> {
     pub(super) medium: &'a mut M,
     pub(super) image: &'a dyn BlockRead,
-    pub(super) spans: Vec<Span>,
     /// Where the image ends on the card.
     pub(super) end: u64,
     pub(super) place: &'a dyn Fn(u64) -> Option<String>,
@@ -60,7 +59,7 @@ impl<'a, M: CardMedium> Steps<'a, M> {
             let zeros = AlignedBuf::zeroed(length(*range));
             self.medium.write_at(range.start(), &zeros).map_err(writing(range.start()))?;
         }
-        self.flush(0)?;
+        self.medium.flush().map_err(SinkError::Flush)?;
         for range in ends.iter().filter(|range| !range.is_empty()) {
             let back = &mut self.buffer[..length(*range)];
             self.medium.read_back_at(range.start(), back).map_err(reading(range.start()))?;
@@ -72,16 +71,15 @@ impl<'a, M: CardMedium> Steps<'a, M> {
     }
 
     /// Writes everything but the head, flushes, reads it back from the medium and compares.
-    pub(super) fn body(&mut self, _cleared: Cleared) -> Result<Verified, SinkError> {
+    pub(super) fn body(&mut self, _cleared: Cleared, spans: &[Span]) -> Result<Verified, SinkError> {
         let started = Instant::now();
         let mut head = AlignedBuf::zeroed(length_of(HEAD.min(self.medium.size())));
         read_image(self.image, 0, &mut head)?;
-        let spans = std::mem::take(&mut self.spans);
-        let digests = self.write_body(&spans, &head)?;
-        self.flush(HEAD)?;
+        let digests = self.write_body(spans, &head)?;
+        self.medium.flush().map_err(SinkError::Flush)?;
         let writing = started.elapsed();
         let started = Instant::now();
-        self.verify_body(&spans, &digests, &head)?;
+        self.verify_body(spans, &digests, &head)?;
         let digests = spans.iter().zip(&digests).map(|(span, digest)| span.digest(*digest)).collect();
         Ok(Verified { digests, writing, verifying: started.elapsed(), head })
     }
@@ -91,7 +89,7 @@ impl<'a, M: CardMedium> Steps<'a, M> {
         let Verified { digests, writing: body_writing, verifying: body_verifying, head } = verified;
         let started = Instant::now();
         self.medium.write_at(0, &head).map_err(writing(0))?;
-        self.flush(0)?;
+        self.medium.flush().map_err(SinkError::Flush)?;
         let writing = body_writing + started.elapsed();
         let started = Instant::now();
         let back = &mut self.buffer[..head.len()];
@@ -155,34 +153,38 @@ impl<'a, M: CardMedium> Steps<'a, M> {
                 track.advance(done);
             }
             if hasher.finalize().as_slice() != digest {
-                return Err(self.locate(span)?);
+                return Err(self.locate(span, digest, head)?);
             }
         }
         Ok(())
     }
 
-    /// Finds where a span that read back wrong differs, by reading both again.
-    fn locate(&mut self, span: &Span) -> Result<SinkError, SinkError> {
-        for piece in span.pieces.iter().filter(|piece| piece.start() >= HEAD) {
+    /// Finds where a span that read back wrong differs, by reading both the card and the image again.
+    fn locate(&mut self, span: &Span, written: &[u8; 32], head: &[u8]) -> Result<SinkError, SinkError> {
+        let mut first = None;
+        let mut hasher = Sha256::new();
+        for piece in &span.pieces {
+            if piece.end() <= HEAD {
+                hasher.update(&head[offset_in_head(piece.start())..offset_in_head(piece.end())]);
+                continue;
+            }
             let mut expected = vec![0; length(*piece)];
             read_image(self.image, piece.start(), &mut expected)?;
+            hasher.update(&expected);
             let back = &mut self.buffer[..length(*piece)];
             self.medium.read_back_at(piece.start(), back).map_err(reading(piece.start()))?;
-            if let Some(first) = first_difference(back, &expected) {
-                return Ok(self.mismatch(piece.start() + first as u64, false));
-            }
+            let differs = first_difference(back, &expected).map(|at| piece.start() + at as u64);
+            first = first.or(differs);
         }
-        let body = span.pieces.iter().find(|piece| piece.start() >= HEAD);
-        Ok(self.mismatch(body.map_or(HEAD, |piece| piece.start()), true))
+        if hasher.finalize().as_slice() != written {
+            return Ok(SinkError::ImageChanged { offset: span.start(), len: span.end() - span.start() });
+        }
+        Ok(self.mismatch(first.unwrap_or(span.start().max(HEAD)), first.is_none()))
     }
 
     fn track(&self, phase: Phase, spans: &[Span]) -> Track<'a> {
         let total: u64 = spans.iter().map(Span::bytes).sum();
         Track::start(self.progress, phase, self.subject, total.saturating_sub(HEAD))
-    }
-
-    fn flush(&mut self, offset: u64) -> Result<(), SinkError> {
-        self.medium.flush().map_err(|source| SinkError::Card { doing: "flushing", offset, source })
     }
 
     fn mismatch(&self, offset: u64, flaky: bool) -> SinkError {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use super::{CardFailure, CardJob, CardMedium, CardReport, CardState, HEAD, ImageRanges, write_card};
+use super::writer::write_card;
+use super::{CardFailure, CardJob, CardMedium, CardReport, CardState, HEAD, ImageRanges};
 use crate::disk::block::BlockRead;
 use crate::disk::range::ByteRange;
 use crate::interrupt::Interrupt;
@@ -233,7 +235,10 @@ fn whatever_fails_nothing_is_claimed_and_the_card_does_not_boot() {
         for fault in [Fault::Once(op), Fault::Gone(op)] {
             let (card, result) = run(fault);
             let failure = result.expect_err(&format!("{fault:?}"));
-            assert!(matches!(failure.error, SinkError::Card { .. }), "{fault:?}: {failure}");
+            assert!(
+                matches!(failure.error, SinkError::Card { .. } | SinkError::Flush(_)),
+                "{fault:?}: {failure}"
+            );
             let expected = match fault {
                 _ if op < CLEARED => CardState::Unclear,
                 Fault::Gone(_) if op >= HEAD_STEP => CardState::Unclear,
@@ -245,6 +250,25 @@ fn whatever_fails_nothing_is_claimed_and_the_card_does_not_boot() {
             }
             let head_writes = card.ops.iter().filter(|op| matches!(op, Op::Write(0, _))).count();
             assert!(op >= HEAD_STEP || head_writes == 1, "{fault:?}: {head_writes} writes of the head");
+        }
+    }
+}
+
+#[test]
+fn the_power_may_go_at_any_moment() {
+    let image = image();
+    for op in 0..script().len() {
+        let (card, _) = run(Fault::Gone(op));
+        // Of what the card has not put on its medium, any part may have arrived.
+        let pending_head: Vec<&Vec<u8>> = card.cache.range(..HEAD).map(|(_, data)| data).collect();
+        let head = &card.medium[..HEAD as usize];
+        if op < HEAD_STEP {
+            let whole_old = op <= 2 && head.iter().all(|byte| *byte == OLD);
+            assert!(whole_old || card.head_is_zero(), "op {op}");
+            assert!(pending_head.iter().all(|data| data.iter().all(|byte| *byte == 0)), "op {op}");
+        } else {
+            let body = HEAD as usize..IMAGE as usize;
+            assert!(card.medium[body.clone()] == image[body], "op {op}");
         }
     }
 }
@@ -384,6 +408,28 @@ fn only_what_is_listed_is_written() {
     assert!(card.medium[end..end + 4096].iter().all(|byte| *byte == OLD));
     assert_eq!(report.written(), HEAD + BLOCK);
     assert_eq!(report.digests()[0].gaps.len(), 1);
+}
+
+/// An image that is another one each time the middle of it is read.
+struct Restless(AtomicU8);
+
+impl BlockRead for Restless {
+    fn size(&self) -> u64 {
+        IMAGE
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        buf.fill(if offset == HEAD { self.0.fetch_add(1, Ordering::Relaxed) } else { 1 });
+        Ok(())
+    }
+}
+
+#[test]
+fn an_image_that_changes_meanwhile_is_not_blamed_on_the_card() {
+    let mut card = FakeCard::new(Fault::Flip(2 * MIB));
+    let failure = run_ranges(&mut card, &Restless(AtomicU8::new(3)), ImageRanges::whole(IMAGE)).unwrap_err();
+    assert!(matches!(failure.error, SinkError::ImageChanged { offset: 0, .. }), "{}", failure.error);
+    assert_eq!(failure.state, CardState::Blank);
 }
 
 /// An image whose file is cut short while it is being written.

@@ -7,6 +7,7 @@ use super::medium::CardMedium;
 use super::spans::{ImageRanges, Span, SpanDigest};
 use super::steps::{Steps, Whole, piece_buffer};
 use crate::disk::block::BlockRead;
+use crate::error::ExitCode;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::sink::error::SinkError;
@@ -59,6 +60,14 @@ pub struct CardFailure {
     pub state: CardState,
 }
 
+impl CardFailure {
+    /// The exit status it deserves.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        self.error.exit_code()
+    }
+}
+
 /// A card that holds what it should: nothing else makes one.
 #[derive(Clone, Debug)]
 pub struct CardReport {
@@ -106,7 +115,10 @@ impl CardReport {
 /// # Errors
 /// When the image does not fit or cannot be read, the card refuses or does not hold what was written, or the
 /// run was asked to stop; with the state the card is in.
-pub fn write_card<M: CardMedium>(medium: &mut M, job: &CardJob<'_>) -> Result<CardReport, CardFailure> {
+pub(super) fn write_card<M: CardMedium>(
+    medium: &mut M,
+    job: &CardJob<'_>,
+) -> Result<CardReport, CardFailure> {
     let untouched = |error| CardFailure { error, state: CardState::Untouched };
     let spans = job.ranges.spans(medium.block(), medium.size()).map_err(untouched)?;
     job.interrupt.check().map_err(|interrupted| untouched(interrupted.into()))?;
@@ -115,7 +127,6 @@ pub fn write_card<M: CardMedium>(medium: &mut M, job: &CardJob<'_>) -> Result<Ca
         end: job.ranges.end(medium.block()),
         medium,
         image: job.image,
-        spans,
         place: job.place,
         progress: job.progress,
         subject: &job.subject,
@@ -123,7 +134,8 @@ pub fn write_card<M: CardMedium>(medium: &mut M, job: &CardJob<'_>) -> Result<Ca
         buffer: piece_buffer(),
     };
     let cleared = steps.clear().map_err(|error| CardFailure { error, state: CardState::Unclear })?;
-    let verified = steps.body(cleared).map_err(|error| CardFailure { error, state: CardState::Blank })?;
+    let verified =
+        steps.body(cleared, &spans).map_err(|error| CardFailure { error, state: CardState::Blank })?;
     match steps.head(verified) {
         Ok(Whole { digests, writing, verifying }) => {
             Ok(CardReport { digests, image_size: job.ranges.image_size(), written, writing, verifying })
