@@ -89,14 +89,24 @@ pub trait Advise<T> {
 
 impl<T, E: Into<anyhow::Error>> Advise<T> for Result<T, E> {
     fn advise(self, code: ExitCode, what_to_do: impl Into<String>) -> anyhow::Result<T> {
-        self.map_err(|error| Advice { code, what_to_do: what_to_do.into(), source: error.into() }.into())
+        self.map_err(|error| advise(code, error, what_to_do))
     }
+}
+
+/// Marks an error with `code` and with what to do about it.
+#[must_use]
+pub fn advise(
+    code: ExitCode,
+    error: impl Into<anyhow::Error>,
+    what_to_do: impl Into<String>,
+) -> anyhow::Error {
+    Advice { code, what_to_do: what_to_do.into(), source: error.into() }.into()
 }
 
 /// Makes an advised error out of a message.
 #[must_use]
 pub fn advised(code: ExitCode, message: impl fmt::Display, what_to_do: impl Into<String>) -> anyhow::Error {
-    Advice { code, what_to_do: what_to_do.into(), source: anyhow::anyhow!("{message}") }.into()
+    advise(code, anyhow::anyhow!("{message}"), what_to_do)
 }
 
 /// The advice nearest the root cause of a chain, if any was given.

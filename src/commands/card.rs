@@ -11,14 +11,15 @@ use crate::cli::table::{printable, size};
 use crate::device::authority::Authority;
 use crate::device::identity::Identity;
 use crate::device::info::{DeviceInfo, Kind};
-use crate::device::open::OpenTarget;
 use crate::device::platform::{self, System};
 use crate::device::policy::{Assessment, Consent, ConfirmedTarget, Options, assess};
 use crate::device::refusal::{LookError, Refused};
 use crate::disk::block::{BlockRead, FileBlocks};
-use crate::error::{Advise, ExitCode, advised};
+use crate::error::{ExitCode, advise, advised};
 use crate::inventory::survey::survey;
 use crate::invoker::Invoker;
+use crate::sink;
+use crate::sink::card::{CardJob, FlashError, Flashed};
 
 use super::context::Context;
 
@@ -87,9 +88,20 @@ pub(super) fn confirm(
     assessment.confirm(&consent, looked.identity).map_err(|refused| refusal(refused.into()))
 }
 
-/// Opens a confirmed target for this process alone, all checks repeated on the descriptor.
-pub(super) fn open(target: &ConfirmedTarget, authority: &dyn Authority) -> anyhow::Result<OpenTarget> {
-    target.open(&System::host(), authority).map_err(refusal)
+/// Writes a confirmed target, all checks repeated on the open descriptor, and proves it.
+pub(super) fn flash(
+    context: &Context,
+    target: &ConfirmedTarget,
+    job: &CardJob<'_>,
+) -> anyhow::Result<Flashed> {
+    sink::card::flash(target, &System::host(), &Privileged(&context.invoker), job).map_err(|error| match error {
+        FlashError::Target(error) => refusal(error),
+        FlashError::Card(failure) => advise(
+            failure.exit_code(),
+            failure,
+            "try again; a card or a reader that fails twice is to be replaced",
+        ),
+    })
 }
 
 fn accept(assessment: &Assessment) -> anyhow::Result<()> {
@@ -105,15 +117,7 @@ fn refusal(error: LookError) -> anyhow::Error {
         LookError::Denied { .. } => "run it with sudo; pibake uses root for opening the card only".to_owned(),
         _ => "nothing was written".to_owned(),
     };
-    let code = match &error {
-        LookError::Refused(_) => ExitCode::TargetRefused,
-        _ => ExitCode::Failed,
-    };
-    let failed: Result<(), _> = Err(error);
-    match failed.advise(code, way_out) {
-        Err(error) => error,
-        Ok(()) => unreachable!("an error stays one"),
-    }
+    advise(error.exit_code(), error, way_out)
 }
 
 /// What `--yes` agrees to.

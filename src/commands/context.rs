@@ -10,7 +10,7 @@ use crate::cli::args::Common;
 use crate::cli::progress;
 use crate::error::{Advise, ExitCode};
 use crate::interrupt::Interrupt;
-use crate::invoker::Invoker;
+use crate::invoker::{self, Invoker};
 use crate::progress::{Event, Progress};
 
 /// What every command works with: who called, with which options, who hears of progress, and how to stop.
@@ -26,11 +26,11 @@ pub(super) struct Context {
 impl Context {
     /// Becomes the invoking user, before anything is read or written.
     pub(super) fn new(common: Common) -> anyhow::Result<Self> {
-        let invoker = Invoker::assume().context("finding out who called")?;
+        let invoker = invoker::assume().context("finding out who called")?;
         let interrupt = Interrupt::on_signals().context("listening for signals")?;
         let cwd = std::env::current_dir().context("finding the current directory")?;
         let progress = progress::choose(common.json, common.quiet);
-        let cache_dir = invoker.cache_dir();
+        let cache_dir = invoker.cache_dir(&|name| std::env::var_os(name));
         Ok(Self { common, invoker, progress, interrupt, cwd, cache_dir })
     }
 

@@ -10,12 +10,11 @@ use crate::cli::table::{Table, size};
 use crate::device::info::DeviceInfo;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
-use crate::error::Advise;
 use crate::inventory::types::Layout;
-use crate::sink::card::{CardJob, CardReport, ImageRanges, TargetMedium, write_card};
+use crate::sink::card::{CardJob, ImageRanges};
 use crate::sink::receipt::{Receipt, Written};
 
-use super::card::{self, Privileged, Wanted};
+use super::card::{self, Wanted};
 use super::context::Context;
 use super::oven;
 use super::prepare::{self, Base, Planned};
@@ -49,7 +48,7 @@ pub(super) fn run(
     anyhow::bail!("no plan was made for {node}")
 }
 
-/// Opens the target, writes and verifies it, and lets it go.
+/// Writes and verifies the card, and puts down what was done.
 fn write(
     context: &Context,
     cluster: &str,
@@ -58,9 +57,7 @@ fn write(
     image: &Arc<dyn BlockRead>,
     target: &ConfirmedTarget,
 ) -> anyhow::Result<Receipt> {
-    let authority = Privileged(&context.invoker);
     let started = SystemTime::now();
-    let mut medium = TargetMedium::new(card::open(target, &authority)?, &authority);
     let layout = base.inventory.layout.clone();
     let job = CardJob {
         image,
@@ -70,10 +67,7 @@ fn write(
         progress: context.progress.as_ref(),
         interrupt: &context.interrupt,
     };
-    let report = written(write_card(&mut medium, &job))?;
-    if let Err(error) = medium.release() {
-        context.note(format!("the kernel does not read the new partition table yet: {error}"));
-    }
+    let flashed = card::flash(context, target, &job)?;
     let written = Written {
         cluster,
         node: &planned.node.name,
@@ -82,15 +76,7 @@ fn write(
         started,
         finished: SystemTime::now(),
     };
-    Ok(Receipt::new(&written, target.info(), &report))
-}
-
-fn written(result: Result<CardReport, crate::sink::card::CardFailure>) -> anyhow::Result<CardReport> {
-    let code = result.as_ref().err().map(|failure| failure.error.exit_code());
-    match code {
-        Some(code) => result.advise(code, "try again; a card or reader that fails twice is to be replaced"),
-        None => Ok(result?),
-    }
+    Ok(Receipt::new(&written, &flashed.device, &flashed.report))
 }
 
 /// Which partition an offset lies in.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use anyhow::Context as _;
 
@@ -225,8 +226,13 @@ pub(super) fn check_complete(context: &Context, order: &Order) -> anyhow::Result
         return Ok(());
     }
     // Nothing is asked of a person for a run that cannot go on; the rest is looked for all the same.
-    if let Err(error) = resolve(context, order, &Seed::new([0; 32]), &mut NobodyAsks) {
-        missing.push(format!("{error:#}"));
+    let requests = requests(order)?;
+    let mut run = |words: &[String]| output(context, words);
+    let mut outside = ThisMachine::new(&mut run);
+    let mut nobody = NobodyAsks;
+    let mut resolver = Resolver::new(&mut nobody, &mut outside, &order.cluster.base_dir, &context.invoker.home);
+    if let Err(errors) = resolver.fetch(&requests) {
+        missing.extend_from_slice(errors.lines());
     }
     Err(advised(ExitCode::Usage, missing.join("\n"), FIX_FILE))
 }
@@ -247,24 +253,27 @@ fn missing_images(order: &Order) -> Vec<String> {
 
 /// Fetches the secrets of every node, asking at the terminal last.
 pub(super) fn secrets(context: &Context, order: &Order, seed: &Seed) -> anyhow::Result<Vec<NodeSecrets>> {
-    resolve(context, order, seed, &mut Terminal)
-}
-
-fn resolve(
-    context: &Context,
-    order: &Order,
-    seed: &Seed,
-    ask: &mut dyn Ask,
-) -> anyhow::Result<Vec<NodeSecrets>> {
     let requests = requests(order)?;
-    let mut run = |words: &[String]| context.invoker.output(words);
+    let mut run = |words: &[String]| output(context, words);
     let mut outside = ThisMachine::new(&mut run);
-    let mut resolver = Resolver::new(ask, &mut outside, &order.cluster.base_dir, &context.invoker.home);
+    let mut terminal = Terminal;
+    let mut resolver =
+        Resolver::new(&mut terminal, &mut outside, &order.cluster.base_dir, &context.invoker.home);
     let secrets = resolver
         .resolve(&requests, seed)
         .advise(ExitCode::Usage, "provide what is missing and try again; nothing was written")?;
     context.warn(resolver.warnings());
     Ok(secrets)
+}
+
+/// Runs a program of the invoking user that prints a secret.
+fn output(context: &Context, words: &[String]) -> io::Result<Vec<u8>> {
+    let output = context.invoker.command(words).stdin(Stdio::inherit()).stderr(Stdio::inherit()).output()?;
+    if output.status.success() {
+        Ok(output.stdout)
+    } else {
+        Err(io::Error::other(format!("it ended with {}", output.status)))
+    }
 }
 
 fn requests(order: &Order) -> anyhow::Result<Vec<Request<'_>>> {
