@@ -111,7 +111,7 @@ impl ConfirmedTarget {
 
     fn check_unchanged(&self, now: &Identity) -> Result<(), LookError> {
         match self.identity().difference(now) {
-            Some(what) => Err(changed(&self.info().path, what).into()),
+            Some(what) => Err(Refusal::changed(&self.info().path, what).into()),
             None => Ok(()),
         }
     }
@@ -125,7 +125,7 @@ impl ConfirmedTarget {
             Some(inode) => meta.is_file() && meta.ino() == inode && number(meta.dev()) == self.info().number,
             None => meta.file_type().is_block_device() && number(meta.rdev()) == self.info().number,
         };
-        if same { Ok(()) } else { Err(changed(path, "device").into()) }
+        if same { Ok(()) } else { Err(Refusal::changed(path, "device").into()) }
     }
 }
 
@@ -175,13 +175,5 @@ fn busy(path: &Path) -> Refusal {
         Rule::Busy,
         format!("{} is in use: mounted, held, or opened exclusively by another program", path.display()),
         format!("close what uses it (see `fuser -v {0}`, `lsblk {0}`) and try again", path.display()),
-    )
-}
-
-fn changed(path: &Path, what: &str) -> Refusal {
-    Refusal::new(
-        Rule::Changed,
-        format!("{} is not what was confirmed: another {what}", path.display()),
-        "look at it again with `pibake devices` and start over",
     )
 }
