@@ -37,10 +37,15 @@ impl Identity {
         Self::with_edges(info, edges.ok())
     }
 
+    /// The identity of a disk as it is described, its content unread.
+    #[must_use]
+    pub fn described(info: &DeviceInfo) -> Self {
+        Self::with_edges(info, None)
+    }
+
     /// The identity of a disk that is open already.
-    pub(super) fn of_open(info: &DeviceInfo, file: &File, edges_wanted: bool) -> io::Result<Self> {
-        let edges = if edges_wanted { Some(edges(file, info.size)?) } else { None };
-        Ok(Self::with_edges(info, edges))
+    pub(super) fn of_open(info: &DeviceInfo, file: &File) -> io::Result<Self> {
+        Ok(Self::with_edges(info, Some(edges(file, info.size)?)))
     }
 
     fn with_edges(info: &DeviceInfo, edges: Option<[u8; 32]>) -> Self {
@@ -62,7 +67,8 @@ impl Identity {
         self.edges.is_some()
     }
 
-    /// What differs from `now`, in a word or two; `None` when it is the same disk, untouched.
+    /// What differs from `now`, in a word or two; `None` when it is the same disk, untouched as far as both
+    /// could read its ends.
     #[must_use]
     pub fn difference(&self, now: &Self) -> Option<&'static str> {
         [
@@ -72,7 +78,7 @@ impl Identity {
             (self.size != now.size, "size"),
             (self.diskseq != now.diskseq, "card in the reader"),
             (self.partitions != now.partitions, "partition table"),
-            (self.edges != now.edges, "content"),
+            (self.edges.zip(now.edges).is_some_and(|(then, now)| then != now), "content"),
         ]
         .into_iter()
         .find_map(|(differs, what)| differs.then_some(what))

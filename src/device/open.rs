@@ -12,7 +12,7 @@ use super::identity::Identity;
 use super::info::{DeviceInfo, Kind};
 use super::platform;
 use super::policy::ConfirmedTarget;
-use super::refusal::{LookError, Refusal, Rule};
+use super::refusal::{LookError, Refusal, Refused, Rule};
 
 /// A target that is open for writing, for this process alone.
 #[derive(Debug)]
@@ -50,6 +50,19 @@ impl OpenTarget {
         self.direct = false;
         Ok(())
     }
+
+    fn identity(&mut self, edges: bool) -> io::Result<Identity> {
+        if !edges {
+            return Ok(Identity::described(&self.info));
+        }
+        match Identity::of_open(&self.info, &self.file) {
+            Err(error) if self.direct && error.raw_os_error() == Some(Errno::EINVAL as i32) => {
+                self.clear_direct()?;
+                Identity::of_open(&self.info, &self.file)
+            }
+            other => other,
+        }
+    }
 }
 
 impl ConfirmedTarget {
@@ -64,36 +77,43 @@ impl ConfirmedTarget {
         system: &platform::System,
         authority: &dyn Authority,
     ) -> Result<OpenTarget, LookError> {
-        for at in self.to_unmount() {
-            authority.unmount(at).map_err(|source| LookError::Unmount { at: at.to_owned(), source })?;
-        }
         let path = &self.info().path;
-        let is_device = self.info().kind != Kind::RegularFile;
-        let (file, direct) = open_exclusively(path, is_device, authority)?;
+        let unmounted = self.unmount(system, authority)?;
+        let (file, direct) = open_exclusively(path, self.info().kind != Kind::RegularFile, authority)?;
         self.check_same(&file)?;
         let failed = |source| LookError::Io { path: path.clone(), source };
-        let now = system.describe(path)?;
-        let end = (&file).seek(SeekFrom::End(0)).map_err(failed)?;
-        let now = DeviceInfo { size: end, diskseq: platform::disk_sequence(&file).or(now.diskseq), ..now };
-        let mut target = OpenTarget { file, info: now, direct };
-        let identity = match self.identity_now(&target) {
-            Err(error) if target.direct && error.raw_os_error() == Some(Errno::EINVAL as i32) => {
-                target.clear_direct().map_err(failed)?;
-                self.identity_now(&target).map_err(failed)?
-            }
-            other => other.map_err(failed)?,
-        };
-        if let Some(what) = self.identity().difference(&identity) {
-            return Err(changed(path, what).into());
-        }
+        let info = system.describe(path)?;
+        let size = (&file).seek(SeekFrom::End(0)).map_err(failed)?;
+        let diskseq = platform::disk_sequence(&file).or(info.diskseq);
+        let mut target = OpenTarget { file, info: DeviceInfo { size, diskseq, ..info }, direct };
+        // Unmounting writes, perhaps into the ends: they tell nothing then.
+        let edges = self.identity().has_edges() && !unmounted;
+        self.check_unchanged(&target.identity(edges).map_err(failed)?)?;
         match self.reassess(&target.info) {
             refusals if refusals.is_empty() => Ok(target),
-            refusals => Err(super::refusal::Refused(refusals).into()),
+            refusals => Err(Refused(refusals).into()),
         }
     }
 
-    fn identity_now(&self, target: &OpenTarget) -> io::Result<Identity> {
-        Identity::of_open(&target.info, &target.file, self.identity().has_edges())
+    /// Unmounts what the user wants unmounted, of this disk and no other that took its name since. Whether
+    /// there was anything.
+    fn unmount(&self, system: &platform::System, authority: &dyn Authority) -> Result<bool, LookError> {
+        let mounts = self.to_unmount();
+        if !mounts.is_empty() {
+            let now = system.describe(&self.info().path)?;
+            self.check_unchanged(&Identity::described(&now))?;
+        }
+        for at in &mounts {
+            authority.unmount(at).map_err(|source| LookError::Unmount { at: at.to_path_buf(), source })?;
+        }
+        Ok(!mounts.is_empty())
+    }
+
+    fn check_unchanged(&self, now: &Identity) -> Result<(), LookError> {
+        match self.identity().difference(now) {
+            Some(what) => Err(Refusal::changed(&self.info().path, what).into()),
+            None => Ok(()),
+        }
     }
 
     /// The path may name something else than it did when it was confirmed.
@@ -105,7 +125,7 @@ impl ConfirmedTarget {
             Some(inode) => meta.is_file() && meta.ino() == inode && number(meta.dev()) == self.info().number,
             None => meta.file_type().is_block_device() && number(meta.rdev()) == self.info().number,
         };
-        if same { Ok(()) } else { Err(changed(path, "device").into()) }
+        if same { Ok(()) } else { Err(Refusal::changed(path, "device").into()) }
     }
 }
 
@@ -155,13 +175,5 @@ fn busy(path: &Path) -> Refusal {
         Rule::Busy,
         format!("{} is in use: mounted, held, or opened exclusively by another program", path.display()),
         format!("close what uses it (see `fuser -v {0}`, `lsblk {0}`) and try again", path.display()),
-    )
-}
-
-fn changed(path: &Path, what: &str) -> Refusal {
-    Refusal::new(
-        Rule::Changed,
-        format!("{} is not what was confirmed: another {what}", path.display()),
-        "look at it again with `pibake devices` and start over",
     )
 }

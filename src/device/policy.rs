@@ -82,10 +82,13 @@ impl Assessment {
     /// The target, once the user said yes to what was shown of it; `identity` is what it was when shown.
     ///
     /// # Errors
-    /// When a rule refuses it, or something else was typed than asked for.
+    /// When a rule refuses it, something else was typed than asked for, or `identity` is another disk's.
     pub fn confirm(self, consent: &Consent, identity: Identity) -> Result<ConfirmedTarget, Refused> {
         if !self.refusals.is_empty() {
             return Err(Refused(self.refusals));
+        }
+        if let Some(what) = identity.difference(&Identity::described(&self.info)) {
+            return Err(Refusal::changed(&self.info.path, what).into());
         }
         let agreed = match consent {
             Consent::Yes => !self.needs_typing(),
@@ -366,6 +369,24 @@ mod tests {
                 assert!(!text.is_empty() && !text.ends_with('.'), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn what_was_shown_and_what_is_confirmed_are_one_disk() {
+        let card = DeviceInfo { removable: true, ..disk() };
+        let other = DeviceInfo { diskseq: Some(4), ..card.clone() };
+        let refused = assess(&card, 1000, &Options::default())
+            .confirm(&Consent::Yes, Identity::take(&other, &Own))
+            .unwrap_err();
+        assert_eq!(refused.0[0].rule, Rule::Changed);
+    }
+
+    #[test]
+    fn a_label_cannot_steer_a_terminal() {
+        let usage = vec![Usage::Mounted { device: "sdb1".into(), at: "/media/\x1b[2Jcard".into() }];
+        let card = DeviceInfo { removable: true, usage, ..disk() };
+        let why = assess(&card, 1000, &Options::default()).refusals()[0].why.clone();
+        assert!(why.ends_with("/media/[2Jcard"), "{why:?}");
     }
 
     #[test]

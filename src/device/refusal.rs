@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -57,7 +57,18 @@ impl Refusal {
     /// A refusal by `rule`.
     #[must_use]
     pub fn new(rule: Rule, why: impl Into<String>, way_out: impl Into<String>) -> Self {
-        Self { rule, why: why.into(), way_out: way_out.into() }
+        // Mount points are named after labels of cards, which can hold anything.
+        let printable = |text: String| text.chars().filter(|letter| !letter.is_control()).collect();
+        Self { rule, why: printable(why.into()), way_out: printable(way_out.into()) }
+    }
+
+    /// The disk is another one than before: `what` differs.
+    pub(super) fn changed(path: &Path, what: &str) -> Self {
+        Self::new(
+            Rule::Changed,
+            format!("{} is not what was confirmed: another {what}", path.display()),
+            "look at it again with `pibake devices` and start over",
+        )
     }
 }
 

@@ -13,9 +13,9 @@ use crate::device::info::DeviceInfo;
 /// The version of the format; a reader refuses a higher one.
 pub const VERSION: u32 = 1;
 
-/// What was written, as the caller knows it.
+/// What is known about a flash beside what the writer reports.
 #[derive(Clone, Debug)]
-pub struct Written<'a> {
+pub struct Provenance<'a> {
     /// The cluster.
     pub cluster: &'a str,
     /// The node.
@@ -72,22 +72,22 @@ pub struct Receipt {
 impl Receipt {
     /// The receipt of a card that was written and proved.
     #[must_use]
-    pub fn new(written: &Written<'_>, device: &DeviceInfo, report: &CardReport) -> Self {
+    pub fn new(from: &Provenance<'_>, device: &DeviceInfo, report: &CardReport) -> Self {
         let hex = |digest: &[u8; 32]| data_encoding::HEXLOWER.encode(digest);
         Self {
             version: VERSION,
-            cluster: written.cluster.to_owned(),
-            node: written.node.to_owned(),
+            cluster: from.cluster.to_owned(),
+            node: from.node.to_owned(),
             device: device.path.clone(),
             model: device.model.clone(),
             serial: device.serial.clone(),
             device_size: device.size,
-            plan: hex(&written.plan),
-            base: hex(&written.base),
+            plan: hex(&from.plan),
+            base: hex(&from.base),
             image_size: report.image_size(),
             ranges: report.digests().to_vec(),
-            started: stamp(written.started),
-            finished: stamp(written.finished),
+            started: stamp(from.started),
+            finished: stamp(from.finished),
             written: report.written(),
             write_rate: rate(report.written(), report.writing()),
             verify_rate: rate(report.written(), report.verifying()),

@@ -18,7 +18,7 @@ use pibake::progress::Silent;
 use pibake::sink;
 use pibake::sink::card::{CardJob, CardReport, ImageRanges};
 use pibake::sink::outfile::OutFile;
-use pibake::sink::receipt::{Receipt, Written};
+use pibake::sink::receipt::{Provenance, Receipt};
 
 const MIB: usize = 1 << 20;
 
@@ -80,7 +80,7 @@ fn a_file_standing_for_a_card_is_written_and_has_a_receipt() {
     assert!(held[image.len()..11 * MIB].iter().all(|byte| *byte == 0xa5));
     assert!(held[11 * MIB..].iter().all(|byte| *byte == 0));
 
-    let written = Written {
+    let from = Provenance {
         cluster: "plexi",
         node: "pi1",
         plan: [1; 32],
@@ -88,7 +88,7 @@ fn a_file_standing_for_a_card_is_written_and_has_a_receipt() {
         started: SystemTime::UNIX_EPOCH,
         finished: SystemTime::now(),
     };
-    let receipt = Receipt::new(&written, target.info(), &report);
+    let receipt = Receipt::new(&from, target.info(), &report);
     assert!(receipt.verified);
     assert_eq!((receipt.written, receipt.image_size), (image.len() as u64, image.len() as u64));
     assert!(receipt.ranges.iter().all(|range| range.len >= 4 << 20));

@@ -40,17 +40,12 @@ pub(super) struct Graph {
 impl Graph {
     /// Reads sysfs and procfs below `root`.
     pub(super) fn read(root: &Path) -> io::Result<Self> {
-        let mut nodes = BTreeMap::new();
-        for entry in fs::read_dir(root.join("sys/class/block"))? {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // A device that goes away while being looked at is not there.
-            if let Ok(dir) = fs::canonicalize(entry.path())
-                && let Some(node) = read_node(dir)
-            {
-                nodes.insert(name, node);
-            }
-        }
+        let nodes = match fs::read_dir(root.join("sys/class/block")) {
+            Ok(entries) => read_nodes(entries)?,
+            // A container may have no devices at all; a file can stand for a card there all the same.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
+            Err(error) => return Err(error),
+        };
         let mounts = parse_mounts(&fs::read(root.join("proc/self/mountinfo"))?)?;
         let swaps = match fs::read(root.join("proc/swaps")) {
             Ok(text) => parse_swaps(&text)?,
@@ -218,6 +213,18 @@ impl Graph {
 /// A device number as the kernel's two parts.
 pub(super) fn number_of(dev: u64) -> DevNumber {
     DevNumber { major: major(dev), minor: minor(dev) }
+}
+
+fn read_nodes(entries: fs::ReadDir) -> io::Result<BTreeMap<String, Node>> {
+    let mut nodes = BTreeMap::new();
+    for entry in entries {
+        let entry = entry?;
+        // A device that goes away while being looked at is not there.
+        if let Some(node) = fs::canonicalize(entry.path()).ok().and_then(read_node) {
+            nodes.insert(entry.file_name().to_string_lossy().into_owned(), node);
+        }
+    }
+    Ok(nodes)
 }
 
 fn read_node(dir: PathBuf) -> Option<Node> {

@@ -349,6 +349,15 @@ fn the_list_has_disks_and_no_parts_of_them() {
 }
 
 #[test]
+fn a_machine_without_devices_has_none() {
+    let mut machine = Machine::new();
+    fs::remove_dir_all(machine.at("sys")).unwrap();
+    assert_eq!(machine.system().list().unwrap(), []);
+    machine.mounts += "nonsense\n";
+    machine.system().list().unwrap_err();
+}
+
+#[test]
 fn a_mountinfo_that_is_not_understood_refuses_everything() {
     let mut machine = Machine::new();
     machine.mounts += "nonsense\n";

@@ -79,13 +79,20 @@ impl FakeCard {
     }
 
     fn put(&mut self, offset: u64, data: &[u8]) {
-        for (at, byte) in (offset..).zip(data) {
-            let flipped = if self.fault == Fault::Flip(at) { byte ^ 0x10 } else { *byte };
-            match self.fault {
-                Fault::Stuck => {}
-                Fault::Counterfeit(real) => self.medium[(at % real) as usize] = flipped,
-                _ => self.medium[at as usize] = flipped,
+        let start = offset as usize;
+        match self.fault {
+            Fault::Stuck => {}
+            Fault::Counterfeit(real) => {
+                for (at, byte) in (offset..).zip(data) {
+                    self.medium[(at % real) as usize] = *byte;
+                }
             }
+            _ => self.medium[start..start + data.len()].copy_from_slice(data),
+        }
+        if let Fault::Flip(at) = self.fault
+            && (offset..offset + data.len() as u64).contains(&at)
+        {
+            self.medium[at as usize] ^= 0x10;
         }
     }
 
@@ -141,11 +148,14 @@ impl CardMedium for FakeCard {
         assert!(self.cache.is_empty(), "read back before flushing");
         let index = self.ops.len();
         self.begin(Op::Read(offset, buf.len() as u64))?;
-        for (at, byte) in (offset..).zip(buf.iter_mut()) {
-            *byte = match self.fault {
-                Fault::Counterfeit(real) => self.medium[(at % real) as usize],
-                _ => self.medium[at as usize],
-            };
+        let start = offset as usize;
+        match self.fault {
+            Fault::Counterfeit(real) => {
+                for (at, byte) in (offset..).zip(buf.iter_mut()) {
+                    *byte = self.medium[(at % real) as usize];
+                }
+            }
+            _ => buf.copy_from_slice(&self.medium[start..start + buf.len()]),
         }
         if self.fault == Fault::Flaky(index) {
             buf[0] ^= 1;
