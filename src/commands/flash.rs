@@ -12,7 +12,7 @@ use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
 use crate::inventory::types::Layout;
 use crate::sink::card::{CardJob, ImageRanges};
-use crate::sink::receipt::{Receipt, Written};
+use crate::sink::receipt::{Provenance, Receipt};
 
 use super::card::{self, Wanted};
 use super::context::Context;
@@ -68,7 +68,7 @@ fn write(
         interrupt: &context.interrupt,
     };
     let flashed = card::flash(context, target, &job)?;
-    let written = Written {
+    let provenance = Provenance {
         cluster,
         node: &planned.node.name,
         plan: planned.plan.digest,
@@ -76,7 +76,7 @@ fn write(
         started,
         finished: SystemTime::now(),
     };
-    Ok(Receipt::new(&written, &flashed.device, &flashed.report))
+    Ok(Receipt::new(&provenance, &flashed.device, &flashed.report))
 }
 
 /// Which partition an offset lies in.
