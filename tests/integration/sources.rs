@@ -403,6 +403,21 @@ fn a_zip_whose_directory_lies_is_refused() {
 }
 
 #[test]
+fn a_zip_that_cannot_be_unpacked_says_why() {
+    let whole = zip_of(&[("a.img", &disk_image())]);
+    let directory = whole.windows(4).rposition(|bytes| bytes == b"PK\x01\x02").unwrap();
+    // General purpose flags and compression method, in the local and in the central header.
+    for (field, value, want) in [(6, 1, "it is encrypted"), (8, 14, "pack it again with deflate")] {
+        let mut bytes = whole.clone();
+        bytes[field] = value;
+        bytes[directory + field + 2] = value;
+        let (error, message) = Bench::new().refused(&bytes);
+        assert!(matches!(error, SourceError::Unsupported { .. }), "{error:?}");
+        assert!(message.contains(want), "{message}");
+    }
+}
+
+#[test]
 fn dictionaries_too_large_for_many_threads_are_decoded_by_fewer() {
     let disk = disk_image();
     let (first, second) = disk.split_at(4 * MIB);

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-use ::zip::ZipArchive;
 use ::zip::result::ZipError;
+use ::zip::{CompressionMethod, ZipArchive};
 
 use super::Packed;
 use super::input::Input;
@@ -13,6 +13,14 @@ use crate::source::format::{Content, Format, HEAD, recognise};
 
 /// Files a zip may hold: more are no published image, and looking into each takes its time.
 const FILES_LIMIT: usize = 256;
+
+/// Methods that are decoded; none takes more memory than its window.
+const SUPPORTED: [CompressionMethod; 4] = [
+    CompressionMethod::Stored,
+    CompressionMethod::Deflated,
+    CompressionMethod::Deflate64,
+    CompressionMethod::Zstd,
+];
 
 /// Size of the end of central directory record without its comment (APPNOTE 4.3.16).
 const END_RECORD: usize = 22;
@@ -113,6 +121,11 @@ fn look_into(
     index: usize,
 ) -> Result<Option<(String, Content)>, SourceError> {
     let start = archive.central_directory_start();
+    let entry = archive.by_index_data(index).map_err(|error| fault(packed, start, error))?;
+    if !SUPPORTED.contains(&entry.compression()) {
+        let method = entry.compression();
+        return Err(packed.unsupported(format!("it uses the method {method}: pack it again with deflate")));
+    }
     let file = archive.by_index(index).map_err(|error| fault(packed, start, error))?;
     if file.is_dir() {
         return Ok(None);
@@ -129,9 +142,6 @@ fn fault(packed: Packed<'_>, offset: u64, error: ZipError) -> SourceError {
         ZipError::Io(error) => packed.reader_failed(offset, error),
         ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) => packed.unsupported("it is encrypted"),
         ZipError::UnsupportedArchive(what) => packed.unsupported(what),
-        ZipError::CompressionMethodNotSupported(method) => {
-            packed.unsupported(format!("it uses compression method {method}: pack it again with deflate"))
-        }
         other => packed.corrupt(offset, other),
     }
 }
