@@ -13,8 +13,9 @@ use crate::plan::change::Volume;
 const MAX_TEXT: u64 = 1 << 20;
 /// In the trees, longer files are known by name only.
 const MAX_IN_TREE: u64 = 64 << 10;
-/// No tree holds that many names; one that does was not made by Debian.
+/// No tree holds that many names or is that deep; one that is was not made by Debian.
 const MAX_NAMES: usize = 100_000;
+const MAX_DEPTH: usize = 24;
 
 /// Texts of the firmware partition: its own, and what the vendor's flasher may have left.
 const BOOT_TEXTS: [&str; 17] = [
@@ -113,36 +114,35 @@ const ROOT_TREES: [&str; 27] = [
     "/usr/lib/raspberrypi-sys-mods",
 ];
 
-/// Directories of the root filesystem taken by name, everything below them too: all but files' contents.
-const ROOT_NAMES_BELOW: [&str; 2] = ["/home", "/usr/share/zoneinfo"];
-
-/// Directories of the root filesystem taken by name, without what is below.
-const ROOT_NAMES: [&str; 25] = [
-    "/",
-    "/boot",
-    "/boot/firmware",
-    "/etc",
-    "/etc/cron.d",
-    "/etc/init.d",
-    "/etc/xdg/autostart",
-    "/lib/systemd/system",
-    "/lib/systemd/system-generators",
-    "/opt",
-    "/root",
-    "/usr/lib/raspi-config",
-    "/usr/lib/systemd",
-    "/usr/lib/systemd/system",
-    "/usr/lib/systemd/system-generators",
-    "/usr/lib/userconf-pi",
-    "/usr/share/X11/xkb/symbols",
-    "/usr/share/i18n/locales",
-    "/var/lib",
-    "/var/lib/NetworkManager",
-    "/var/lib/dbus",
-    "/var/lib/systemd",
-    "/var/lib/systemd/rfkill",
-    "/var/lib/systemd/timesync",
-    "/var/lib/userconf-pi",
+/// Directories of the root filesystem taken by name, without files' contents, and how deep.
+const ROOT_NAMES: [(&str, usize); 27] = [
+    ("/", 1),
+    ("/boot", 1),
+    ("/boot/firmware", 1),
+    ("/etc", 1),
+    ("/etc/cron.d", 1),
+    ("/etc/init.d", 1),
+    ("/etc/xdg/autostart", 1),
+    ("/home", 2),
+    ("/lib/systemd/system", 1),
+    ("/lib/systemd/system-generators", 1),
+    ("/opt", 1),
+    ("/root", 1),
+    ("/usr/lib/raspi-config", 1),
+    ("/usr/lib/systemd", 1),
+    ("/usr/lib/systemd/system", 1),
+    ("/usr/lib/systemd/system-generators", 1),
+    ("/usr/lib/userconf-pi", 1),
+    ("/usr/share/X11/xkb/symbols", 1),
+    ("/usr/share/i18n/locales", 1),
+    ("/usr/share/zoneinfo", 4),
+    ("/var/lib", 1),
+    ("/var/lib/NetworkManager", 1),
+    ("/var/lib/dbus", 1),
+    ("/var/lib/systemd", 1),
+    ("/var/lib/systemd/rfkill", 1),
+    ("/var/lib/systemd/timesync", 1),
+    ("/var/lib/userconf-pi", 1),
 ];
 
 /// What was copied; the maps are an inventory's.
@@ -158,8 +158,8 @@ impl Collected {
     /// Takes what is wanted of the firmware partition.
     pub(super) fn take_boot(&mut self, boot: &dyn FsReader) -> Result<(), FsError> {
         let mut collector = Collector { reader: boot, volume: Volume::Boot, into: self };
-        collector.take_names("/", false)?;
-        collector.take_names("/overlays", false)?;
+        collector.take_names("/", 1)?;
+        collector.take_names("/overlays", 1)?;
         BOOT_TEXTS.iter().try_for_each(|path| collector.take_text(path))
     }
 
@@ -167,8 +167,7 @@ impl Collected {
     pub(super) fn take_root(&mut self, root: &dyn FsReader) -> Result<(), FsError> {
         let mut collector = Collector { reader: root, volume: Volume::Root, into: self };
         ROOT_TREES.iter().try_for_each(|path| collector.take_tree(path))?;
-        ROOT_NAMES_BELOW.iter().try_for_each(|path| collector.take_names(path, true))?;
-        ROOT_NAMES.iter().try_for_each(|path| collector.take_names(path, false))?;
+        ROOT_NAMES.iter().try_for_each(|(path, depth)| collector.take_names(path, *depth))?;
         ROOT_TEXTS.iter().try_for_each(|path| collector.take_text(path))
     }
 
@@ -215,10 +214,10 @@ impl Collector<'_> {
         Ok(())
     }
 
-    /// The names in a directory, and below it.
-    fn take_names(&mut self, path: &'static str, below: bool) -> Result<(), FsError> {
-        let mut pending = vec![super::at(path)];
-        while let Some(path) = pending.pop() {
+    /// The names in a directory and `depth` levels below it: 1 is the directory's own names.
+    fn take_names(&mut self, path: &'static str, depth: usize) -> Result<(), FsError> {
+        let mut pending = vec![(super::at(path), depth)];
+        while let Some((path, depth)) = pending.pop() {
             match self.reader.stat(&path)? {
                 Some(stat) if stat.kind == FileType::Directory => {}
                 _ => continue,
@@ -226,8 +225,8 @@ impl Collector<'_> {
             self.take_entry(&path)?;
             for (child, kind) in self.children(&path)? {
                 self.take_entry(&child)?;
-                if below && kind == FileType::Directory {
-                    pending.push(child);
+                if depth > 1 && kind == FileType::Directory {
+                    pending.push((child, depth - 1));
                 }
             }
         }
@@ -261,6 +260,9 @@ impl Collector<'_> {
     fn children(&self, path: &FsPath) -> Result<Vec<(FsPath, FileType)>, FsError> {
         if self.into.present.len() > MAX_NAMES {
             return Err(FsError::unsupported(format!("more than {MAX_NAMES} names in {path} and others")));
+        }
+        if path.components().count() > MAX_DEPTH {
+            return Err(FsError::unsupported(format!("directories nested deeper than {MAX_DEPTH}")));
         }
         let entries = self.reader.read_dir(path)?.into_iter();
         Ok(entries
@@ -337,6 +339,17 @@ mod tests {
         for named in ["/etc/ssh/ssh_host_ed25519_key", "/etc/ssh/moduli"] {
             assert!(found.present.contains(&key(named)) && !found.files.contains_key(&key(named)), "{named}");
         }
+    }
+
+    #[test]
+    fn a_tree_without_end_is_refused() {
+        // What a directory that leads to itself looks like from here.
+        let deep = format!("/etc/skel{}/file", "/a".repeat(30));
+        let refused = Collected::default().take_root(&FakeFs::with(&[(&deep, "")]));
+        assert!(matches!(refused, Err(FsError::Unsupported { .. })), "{refused:?}");
+        let home = format!("/home{}/file", "/a".repeat(30));
+        let found = root_of(FakeFs::with(&[(&home, "")]));
+        assert!(found.present.contains(&key("/home/a/a")) && !found.present.contains(&key("/home/a/a/a")));
     }
 
     #[test]

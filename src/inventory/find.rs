@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::at;
 use super::error::InventoryError;
+use super::os;
 use super::probe::{Filesystem, Probe, probe};
 use super::unreplayed::Unreplayed;
 use crate::disk::block::BlockRead;
@@ -70,34 +71,69 @@ pub(super) fn find(image: &Arc<dyn BlockRead>, table: &PartitionTable) -> Result
     }
     let of_kind = |kind| probes.iter().filter(move |(_, probe)| probe.filesystem == kind);
 
-    let mut boots = Vec::new();
+    let mut boots = Candidates::default();
     for (partition, _) in of_kind(Filesystem::Fat) {
-        let fault = InventoryError::boot(partition.number);
-        let fat = window(image, partition).and_then(FatVolume::open).map_err(&fault)?;
-        let names = ["/cmdline.txt", "/config.txt"];
-        if has_any(&fat, &names).map_err(&fault)? {
-            boots.push(((*partition).clone(), fat));
-        }
+        boots.look(partition, InventoryError::boot(partition.number), || {
+            let fat = window(image, partition).and_then(FatVolume::open)?;
+            Ok(has_any(&fat, &["/cmdline.txt", "/config.txt"])?.then_some(fat))
+        });
     }
-    let mut roots = Vec::new();
+    let mut roots = Candidates::default();
     for (partition, _) in of_kind(Filesystem::Ext4) {
-        let fault = InventoryError::root(partition.number);
-        let ext4 = RootFs::open(image, partition).map_err(&fault)?;
-        if has_any(ext4.reader(), &["/etc/os-release", "/usr/lib/os-release"]).map_err(&fault)? {
-            roots.push(((*partition).clone(), ext4));
-        }
+        roots.look(partition, InventoryError::root(partition.number), || {
+            let ext4 = RootFs::open(image, partition)?;
+            let names = ["/etc/os-release", "/usr/lib/os-release"];
+            Ok(has_any(ext4.reader(), &names)?.then_some(ext4))
+        });
     }
-    let (Some((boot, fat)), None) = (boots.pop(), boots.pop()) else {
-        return Err(InventoryError::foreign(describe(&probes, "firmware")));
+    let system = match &roots.found[..] {
+        [(_, ext4)] => os::name(ext4.reader()),
+        _ => None,
     };
-    let (Some((root, ext4)), None) = (roots.pop(), roots.pop()) else {
-        return Err(InventoryError::foreign(describe(&probes, "Linux root")));
-    };
+    let (boot, fat) = boots.only(|| describe(&probes, "firmware", system))?;
+    let (root, ext4) = roots.only(|| describe(&probes, "Linux root", None))?;
     Ok(Pair { boot, fat, root, ext4 })
 }
 
+/// Partitions that hold what was looked for.
+struct Candidates<T> {
+    found: Vec<(Partition, T)>,
+    /// The first one that could not be read: it matters only when no other is found.
+    fault: Option<InventoryError>,
+}
+
+impl<T> Default for Candidates<T> {
+    fn default() -> Self {
+        Self { found: Vec::new(), fault: None }
+    }
+}
+
+impl<T> Candidates<T> {
+    fn look(
+        &mut self,
+        partition: &Partition,
+        fault: impl Fn(FsError) -> InventoryError,
+        open: impl FnOnce() -> Result<Option<T>, FsError>,
+    ) {
+        match open() {
+            Ok(Some(opened)) => self.found.push((partition.clone(), opened)),
+            Ok(None) => {}
+            Err(error) => self.fault = self.fault.take().or(Some(fault(error))),
+        }
+    }
+
+    /// The one that was found, or why there is not one.
+    fn only(mut self, described: impl FnOnce() -> String) -> Result<(Partition, T), InventoryError> {
+        match (self.found.pop(), self.found.is_empty(), self.fault) {
+            (Some(only), true, _) => Ok(only),
+            (None, _, Some(fault)) => Err(fault),
+            _ => Err(InventoryError::foreign(described())),
+        }
+    }
+}
+
 /// What there is instead of exactly one partition of a kind.
-fn describe(probes: &[(&Partition, Probe)], wanted: &str) -> String {
+fn describe(probes: &[(&Partition, Probe)], wanted: &str, system: Option<String>) -> String {
     if probes.is_empty() {
         return "its partition table is empty".to_owned();
     }
@@ -111,7 +147,8 @@ fn describe(probes: &[(&Partition, Probe)], wanted: &str) -> String {
             format!("{} {}{label}", partition.number, probe.filesystem.name())
         })
         .collect();
-    format!("not exactly one {wanted} partition among {}", described.join(", "))
+    let system = system.map(|name| format!("{name}, ")).unwrap_or_default();
+    format!("{system}not exactly one {wanted} partition among {}", described.join(", "))
 }
 
 fn has_any(reader: &dyn FsReader, paths: &[&'static str]) -> Result<bool, FsError> {

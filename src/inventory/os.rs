@@ -32,7 +32,7 @@ pub(super) fn identify(boot: &dyn FsReader, root: &dyn FsReader, number: u32) ->
     let fields = os_release(root).map_err(&fault)?;
     let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
     let (os_id, pretty_name) = (field("ID"), field("PRETTY_NAME"));
-    if let Some(found) = other_system(boot, root, &fields).map_err(&fault)? {
+    if let Some(found) = other_system(Some(boot), root, &fields).map_err(&fault)? {
         return Err(InventoryError::foreign(found));
     }
     let packages = read_packages(root).map_err(&fault)?;
@@ -57,9 +57,18 @@ pub(super) fn identify(boot: &dyn FsReader, root: &dyn FsReader, number: u32) ->
     Ok(Os { release, os_id, pretty_name, build_date: issue.as_deref().and_then(build_date), arch, packages })
 }
 
+/// What the system in a root filesystem is called, whichever it is.
+pub(super) fn name(root: &dyn FsReader) -> Option<String> {
+    let fields = os_release(root).ok()?;
+    match other_system(None, root, &fields) {
+        Ok(Some(name)) => Some(name),
+        _ => fields.get("PRETTY_NAME").cloned(),
+    }
+}
+
 /// What another system calls itself, by os-release's ID or by files that only it has.
 fn other_system(
-    boot: &dyn FsReader,
+    boot: Option<&dyn FsReader>,
     root: &dyn FsReader,
     fields: &BTreeMap<String, String>,
 ) -> Result<Option<String>, FsError> {
@@ -74,7 +83,9 @@ fn other_system(
             return Ok(named(name));
         }
     }
-    if boot.stat_no_follow(&at("/dietpi.txt"))?.is_some() {
+    if let Some(boot) = boot
+        && boot.stat_no_follow(&at("/dietpi.txt"))?.is_some()
+    {
         return Ok(named("DietPi"));
     }
     match os_id {

@@ -100,7 +100,9 @@ fn finds_the_firmware_partition_by_its_content() {
         assert!(fat.remove(&path("/config.txt")).unwrap());
     });
     let found = foreign(&image);
-    assert!(found.contains("not exactly one firmware partition among 1 FAT \"bootfs\""), "{found}");
+    let expected =
+        "Debian GNU/Linux 12 (bookworm), not exactly one firmware partition among 1 FAT \"bootfs\"";
+    assert!(found.contains(expected), "{found}");
     // Whatever the table says it is.
     let image = changed(|cow| cow.write_at(446 + 4, &[0x83]).unwrap());
     assert_eq!(take(&image).unwrap().layout.boot_number, 1);
