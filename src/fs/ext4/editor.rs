@@ -1,22 +1,26 @@
-//! The editor.
+//! The editor: changes to an ext4 filesystem that no kernel has mounted.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 
 use super::facts::{Ext4Facts, Space};
+use super::features::Purpose;
+use super::inode::{FLAG_IMMUTABLE, Inode};
+use super::store::Store;
+use super::xattr::Name;
 use crate::disk::block::BlockWrite;
 use crate::disk::range::ByteRange;
 use crate::fs::FsReader;
 use crate::fs::error::FsError;
-use crate::fs::metadata::{DirEntry, Meta, Stat};
+use crate::fs::metadata::{DirEntry, FileType, Meta, Stat};
 use crate::fs::path::FsPath;
 
-/// What everything new gets, so that equal edits make equal bytes.
+/// What everything new gets in place of the clock and of chance, so that equal edits make equal bytes.
 #[derive(Clone, Debug)]
 pub struct Stamp {
     /// Seconds since 1970.
     pub time: i64,
-    /// What inode generations are derived from.
+    /// What the generations of inodes are derived from.
     pub generation_seed: [u8; 32],
 }
 
@@ -29,29 +33,250 @@ pub enum Keep {
     Nothing,
 }
 
-/// Edits an ext4 filesystem offline.
-pub struct Ext4Editor<D: BlockWrite> {
+/// Edits an ext4 filesystem on a medium that can be thrown away: an error in the middle of a change leaves
+/// it half-made, and from then on every further change and [`Ext4Editor::finish`] are refused.
+///
+/// Paths are followed as in [`FsReader`], but no change follows a link in the last component. IMMUTABLE
+/// does not stop the editor. Free room is looked at before a change begins, as far as it is known then.
+pub struct Ext4Editor<D> {
     facts: Ext4Facts<D>,
-    device: D,
+    pub(super) stamp: Stamp,
+    /// Inodes made so far: no two of them get the same generation.
+    pub(super) made: u64,
+    half_made: bool,
 }
 
 impl<D: BlockWrite> Ext4Editor<D> {
-    /// Opens it, refusing before any change.
+    /// Opens the filesystem that fills `device`; nothing is written until the first change.
     ///
     /// # Errors
-    /// `Unsupported`, `NotClean` or `Corrupt`.
-    pub fn open(_device: D, _stamp: Stamp) -> Result<Self, FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
+    /// `Unsupported` names a feature that pibake does not edit, `NotClean` a state that something else must
+    /// resolve first, and how; `Corrupt`, or a read error.
+    pub fn open(device: D, stamp: Stamp) -> Result<Self, FsError> {
+        let facts = Ext4Facts::open_for(device, Purpose::Edit)?;
+        facts.store.check_counts()?;
+        Ok(Self { facts, stamp, made: 0, half_made: false })
+    }
+
+    /// Writes what is still held in memory, and gives the medium back. Without any change nothing is written.
+    ///
+    /// # Errors
+    /// A write error, or `NotClean` when an earlier change failed half-way.
+    pub fn finish(mut self) -> Result<D, FsError> {
+        self.check_whole()?;
+        let time = self.stamp.time;
+        self.store_mut().flush(time)?;
+        Ok(self.facts.store.device)
+    }
+
+    /// Makes a directory.
+    ///
+    /// # Errors
+    /// `Exists`, `NotFound` or `NotADirectory` for its parent, `NoSpace`, `NoInodes`, or as [`FsReader::stat`].
+    pub fn make_dir(&mut self, path: &FsPath, meta: Meta) -> Result<(), FsError> {
+        let dir = self.vacant(path)?;
+        self.store().check_space(1, 1)?;
+        self.change(|editor| editor.add_dir(dir, path, meta))
+    }
+
+    /// Makes a regular file of exactly `size` bytes.
+    ///
+    /// # Errors
+    /// As [`Ext4Editor::make_dir`], or an error of the content, among them that it is shorter or longer.
+    pub fn create(
+        &mut self,
+        path: &FsPath,
+        meta: Meta,
+        content: &mut dyn Read,
+        size: u64,
+    ) -> Result<(), FsError> {
+        let dir = self.vacant(path)?;
+        self.check_file(path, size)?;
+        self.change(|editor| editor.add_file(dir, path, meta, content, size))
+    }
+
+    /// Puts a new regular file where a file, link or special file stands. Other names of the old one keep it.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotAFile` for a directory, or as [`Ext4Editor::create`].
+    pub fn replace(
+        &mut self,
+        path: &FsPath,
+        meta: Meta,
+        content: &mut dyn Read,
+        size: u64,
+        keep: Keep,
+    ) -> Result<(), FsError> {
+        let (dir, old) = self.occupied(path)?;
+        if old.is_dir() {
+            return Err(FsError::NotAFile { path: path.clone() });
+        }
+        self.check_file(path, size)?;
+        self.change(|editor| {
+            let mut file = editor.new_file(&dir, meta, content, size)?;
+            if keep == Keep::Xattrs && old.kind() == Some(FileType::File) {
+                let attributes = editor.store().attributes(&old)?;
+                editor.store_mut().set_attributes(&mut file, attributes)?;
+            }
+            editor.swap_in(dir, path, file, old)
+        })
+    }
+
+    /// Makes a symbolic link.
+    ///
+    /// # Errors
+    /// `BadName` for a target no link can hold, or as [`Ext4Editor::make_dir`].
+    pub fn symlink(&mut self, target: &str, path: &FsPath, uid: u32, gid: u32) -> Result<(), FsError> {
+        let dir = self.vacant(path)?;
+        self.check_target(target, path)?;
+        self.store().check_space(1, 1)?;
+        self.change(|editor| editor.add_link(dir, path, target.as_bytes(), Meta { mode: 0o777, uid, gid }))
+    }
+
+    /// Removes a file, link or special file.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotAFile` for a directory, or as [`FsReader::stat`].
+    pub fn remove_file(&mut self, path: &FsPath) -> Result<(), FsError> {
+        let (dir, old) = self.occupied(path)?;
+        if old.is_dir() {
+            return Err(FsError::NotAFile { path: path.clone() });
+        }
+        self.change(|editor| {
+            editor.drop_name(dir, path)?;
+            editor.unlink(old)
+        })
+    }
+
+    /// Removes an empty directory.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, `NotEmpty`, `BadName` for the root, or as [`FsReader::stat`].
+    pub fn remove_dir(&mut self, path: &FsPath) -> Result<(), FsError> {
+        let (dir, old) = self.occupied(path)?;
+        if !old.is_dir() {
+            return Err(FsError::NotADirectory { path: path.clone() });
+        }
+        let mut empty = true;
+        self.store().list_names(&old, &mut |_, _, _| {
+            empty = false;
+            false
+        })?;
+        if !empty {
+            return Err(FsError::NotEmpty { path: path.clone() });
+        }
+        self.change(|editor| editor.drop_dir(dir, path, old))
+    }
+
+    /// Gives what stands at a path another name in the same directory.
+    ///
+    /// # Errors
+    /// `NotFound`, `Exists` when the name is taken, `BadName`, `NoSpace`, or as [`FsReader::stat`].
+    pub fn rename(&mut self, path: &FsPath, to: &str) -> Result<(), FsError> {
+        let (dir, inode) = self.occupied(path)?;
+        let parent = path.parent().unwrap_or_else(FsPath::root);
+        let new = parent
+            .join(to)
+            .map_err(|error| FsError::BadName { path: path.clone(), why: error.to_string() })?;
+        if self.store().find_name(&dir, to.as_bytes())?.is_some() {
+            return Err(FsError::Exists { path: new });
+        }
+        self.change(|editor| editor.move_name(dir, path, &new, inode))
+    }
+
+    /// Sets the twelve permission bits.
+    ///
+    /// # Errors
+    /// `NotFound`, or as [`FsReader::stat`].
+    pub fn set_mode(&mut self, path: &FsPath, mode: u16) -> Result<(), FsError> {
+        self.touch(path, |inode| inode.set_permissions(mode))
+    }
+
+    /// Sets the owner; the permission bits stay as they are, set-user-ID included.
+    ///
+    /// # Errors
+    /// `NotFound`, or as [`FsReader::stat`].
+    pub fn set_owner(&mut self, path: &FsPath, uid: u32, gid: u32) -> Result<(), FsError> {
+        self.touch(path, |inode| inode.set_owner(uid, gid))
+    }
+
+    /// Sets the times of last modification and last access, in seconds since 1970.
+    ///
+    /// # Errors
+    /// `NotFound`, or as [`FsReader::stat`].
+    pub fn set_times(&mut self, path: &FsPath, time: i64) -> Result<(), FsError> {
+        self.touch(path, |inode| inode.set_times(time))
+    }
+
+    /// Sets or clears the IMMUTABLE flag.
+    ///
+    /// # Errors
+    /// `NotFound`, or as [`FsReader::stat`].
+    pub fn set_immutable(&mut self, path: &FsPath, on: bool) -> Result<(), FsError> {
+        self.touch(path, |inode| inode.set_flag(FLAG_IMMUTABLE, on))
+    }
+
+    /// Sets an extended attribute by its full name.
+    ///
+    /// # Errors
+    /// `BadName` for a name that cannot be stored or an access list, `Unsupported` when the attributes
+    /// outgrow a block, `NotFound`, `NoSpace`, or as [`FsReader::stat`].
+    pub fn set_xattr(&mut self, path: &FsPath, name: &str, value: &[u8]) -> Result<(), FsError> {
+        self.change_xattr(path, name, Some(value))
+    }
+
+    /// Removes an extended attribute, if it is there.
+    ///
+    /// # Errors
+    /// As [`Ext4Editor::set_xattr`].
+    pub fn remove_xattr(&mut self, path: &FsPath, name: &str) -> Result<(), FsError> {
+        self.change_xattr(path, name, None)
+    }
+
+    fn change_xattr(&mut self, path: &FsPath, name: &str, value: Option<&[u8]>) -> Result<(), FsError> {
+        let bad = |why: &str| FsError::BadName { path: path.clone(), why: format!("{name}: {why}") };
+        let name = Name::parse(name).map_err(bad)?;
+        if value.is_some() && name.is_acl() {
+            return Err(bad("access lists cannot be set"));
+        }
+        let mut inode = self.store().resolve(path, false)?;
+        self.change(|editor| {
+            let time = editor.stamp.time;
+            editor.store_mut().change_attribute(&mut inode, &name, value)?;
+            inode.set_ctime(time);
+            editor.store_mut().write_inode(&mut inode)
+        })
+    }
+
+    /// Grows the filesystem to a partition of `new_size` bytes, whose added bytes are on the medium already.
+    /// A rest too small for a group of its own stays unused, as with resize2fs.
+    ///
+    /// # Errors
+    /// `Unsupported` when it would shrink or the descriptors have no room to grow, `Io` when the medium is
+    /// shorter, `Corrupt`, or a read or write error.
+    pub fn grow(&mut self, new_size: u64) -> Result<(), FsError> {
+        let Some(growth) = self.store().plan_growth(new_size)? else { return Ok(()) };
+        self.change(|editor| editor.store_mut().apply_growth(&growth))
+    }
+
+    /// The most blocks a file of `size` bytes can take, its extent tree included: for counting beforehand.
+    #[must_use]
+    pub fn blocks_for(&self, size: u64) -> u64 {
+        let data = size.div_ceil(u64::from(self.store().geometry.block_size));
+        let mut total = data;
+        let mut entries = data;
+        // Four entries fit into the inode; every level above that has one entry for each block below.
+        while entries > 4 {
+            entries = entries.div_ceil(u64::from(self.store().geometry.extents_per_block()));
+            total += entries;
+        }
+        total
     }
 
     /// Free room.
+    #[must_use]
     pub fn space(&self) -> Space {
         self.facts.space()
-    }
-
-    /// Blocks a file of `size` bytes takes at worst.
-    pub fn blocks_for(&self, size: u64) -> u64 {
-        size.div_ceil(4096)
     }
 
     /// As [`Ext4Facts::flags`].
@@ -70,7 +295,7 @@ impl<D: BlockWrite> Ext4Editor<D> {
         self.facts.xattrs(path)
     }
 
-    /// As [`Ext4Facts::used_ranges`].
+    /// As [`Ext4Facts::used_ranges`], changes not yet written included.
     ///
     /// # Errors
     /// As there.
@@ -86,137 +311,38 @@ impl<D: BlockWrite> Ext4Editor<D> {
         self.facts.newest_mtime()
     }
 
-    /// Writes back what is cached.
-    ///
-    /// # Errors
-    /// A write error.
-    pub fn finish(self) -> Result<D, FsError> {
-        Ok(self.device)
+    pub(super) fn store(&self) -> &Store<D> {
+        &self.facts.store
     }
 
-    /// Makes a directory.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn make_dir(&mut self, _path: &FsPath, _meta: Meta) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
+    pub(super) fn store_mut(&mut self) -> &mut Store<D> {
+        &mut self.facts.store
     }
 
-    /// Makes a regular file of exactly `size` bytes.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn create(
-        &mut self,
-        _path: &FsPath,
-        _meta: Meta,
-        _content: &mut dyn Read,
-        _size: u64,
-    ) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
+    fn touch(&mut self, path: &FsPath, change: impl FnOnce(&mut Inode)) -> Result<(), FsError> {
+        let mut inode = self.store().resolve(path, false)?;
+        self.change(|editor| {
+            change(&mut inode);
+            inode.set_ctime(editor.stamp.time);
+            editor.store_mut().write_inode(&mut inode)
+        })
     }
 
-    /// Puts a new regular file where a file, link or device stands.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn replace(
-        &mut self,
-        _path: &FsPath,
-        _meta: Meta,
-        _content: &mut dyn Read,
-        _size: u64,
-        _keep: Keep,
-    ) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
+    /// Runs a change; if it fails, the medium counts as half-made from then on.
+    fn change<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, FsError>) -> Result<T, FsError> {
+        self.check_whole()?;
+        self.half_made = true;
+        let done = work(self)?;
+        self.half_made = false;
+        Ok(done)
     }
 
-    /// Makes a symbolic link.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn symlink(&mut self, _target: &str, _path: &FsPath, _uid: u32, _gid: u32) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
-    }
-
-    /// Removes a file, link or device.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn remove_file(&mut self, _path: &FsPath) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
-    }
-
-    /// Removes an empty directory.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn remove_dir(&mut self, _path: &FsPath) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
-    }
-
-    /// Gives an entry another name in its directory.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn rename(&mut self, _path: &FsPath, _to: &str) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
-    }
-
-    /// Sets the permission bits.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn set_mode(&mut self, _path: &FsPath, _mode: u16) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
-    }
-
-    /// Sets the owner.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn set_owner(&mut self, _path: &FsPath, _uid: u32, _gid: u32) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
-    }
-
-    /// Sets modification and access time, seconds since 1970.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn set_times(&mut self, _path: &FsPath, _time: i64) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
-    }
-
-    /// Sets or clears the IMMUTABLE flag.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn set_immutable(&mut self, _path: &FsPath, _on: bool) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
-    }
-
-    /// Sets an extended attribute.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn set_xattr(&mut self, _path: &FsPath, _name: &str, _value: &[u8]) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
-    }
-
-    /// Removes an extended attribute.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn remove_xattr(&mut self, _path: &FsPath, _name: &str) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
-    }
-
-    /// Grows the filesystem to a partition of `new_size` bytes.
-    ///
-    /// # Errors
-    /// As [`FsReader::stat`], and what the name says.
-    pub fn grow(&mut self, _new_size: u64) -> Result<(), FsError> {
-        Err(FsError::unsupported("an operation that is still being written"))
+    fn check_whole(&self) -> Result<(), FsError> {
+        if self.half_made {
+            let why = "an earlier change failed half-way; start over from the original".to_owned();
+            return Err(FsError::NotClean { why });
+        }
+        Ok(())
     }
 }
 
