@@ -84,10 +84,8 @@ impl<D: BlockWrite> Store<D> {
                 )));
             }
             bitmap.mark(within, count, false);
-            let held = &mut self.groups[group as usize];
-            held.longest_free = u32::MAX;
-            let free = held.descriptor.free_blocks() + count;
-            held.descriptor.set_free_blocks(free);
+            self.groups[group as usize].longest_free = u32::MAX;
+            self.count_free_blocks(group, i64::from(count));
             at += u64::from(count);
         }
         Ok(())
@@ -96,9 +94,7 @@ impl<D: BlockWrite> Store<D> {
     fn take(&mut self, start: u64, len: u32) -> Result<(), FsError> {
         let (group, within) = self.geometry.locate(start).ok_or_else(|| self.no_space(u64::from(len)))?;
         self.block_bitmap_mut(group)?.mark(within, len, true);
-        let descriptor = &mut self.groups[group as usize].descriptor;
-        let free = descriptor.free_blocks() - len;
-        descriptor.set_free_blocks(free);
+        self.count_free_blocks(group, -i64::from(len));
         Ok(())
     }
 
@@ -162,11 +158,7 @@ impl<D: BlockWrite> Store<D> {
             // The kernel, too, never leaves a group with inodes in use but without a block bitmap.
             self.block_bitmap_mut(group)?;
         }
-        let descriptor = &mut self.groups[group as usize].descriptor;
-        let (free, directories) =
-            (descriptor.free_inodes() - 1, descriptor.used_directories() + u32::from(directory));
-        descriptor.set_free_inodes(free);
-        descriptor.set_used_directories(directories);
+        self.count_free_inodes(group, -1, directory);
         Ok(group * per_group + index + 1)
     }
 
@@ -199,13 +191,28 @@ impl<D: BlockWrite> Store<D> {
         }
         bitmap.mark(index, 1, false);
         self.erase_inode(number)?;
-        let descriptor = &mut self.groups[group as usize].descriptor;
-        let (free, directories) = (
-            descriptor.free_inodes() + 1,
-            descriptor.used_directories().saturating_sub(u32::from(directory)),
-        );
-        descriptor.set_free_inodes(free);
-        descriptor.set_used_directories(directories);
+        self.count_free_inodes(group, 1, directory);
         Ok(())
+    }
+
+    /// Counts blocks that became free, or used, in descriptor and superblock.
+    pub(super) fn count_free_blocks(&mut self, group: u32, change: i64) {
+        let descriptor = &mut self.groups[group as usize].descriptor;
+        // The bitmap was compared with the descriptor, and all descriptors with the superblock.
+        let free = i64::from(descriptor.free_blocks()).saturating_add(change);
+        descriptor.set_free_blocks(u32::try_from(free).unwrap_or(0));
+        let all = self.superblock.free_blocks().saturating_add_signed(change);
+        self.superblock.set_free_blocks(all);
+    }
+
+    /// Counts inodes that became free, or used, in descriptor and superblock.
+    pub(super) fn count_free_inodes(&mut self, group: u32, change: i32, directory: bool) {
+        let descriptor = &mut self.groups[group as usize].descriptor;
+        descriptor.set_free_inodes(descriptor.free_inodes().saturating_add_signed(change));
+        if directory {
+            descriptor.set_used_directories(descriptor.used_directories().saturating_add_signed(-change));
+        }
+        let all = self.superblock.free_inodes().saturating_add_signed(change);
+        self.superblock.set_free_inodes(all);
     }
 }

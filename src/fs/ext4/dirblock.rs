@@ -38,6 +38,9 @@ impl Entry<'_> {
     }
 }
 
+/// A name apart from its block: the name, its inode, and the code of what that is.
+pub(super) type Named = (Vec<u8>, u32, u8);
+
 /// Bytes an entry with a name of `name` bytes takes.
 pub(super) fn bytes_for(name: usize) -> usize {
     (HEAD + name).next_multiple_of(4)
@@ -152,7 +155,7 @@ pub(super) fn remove(block: &mut [u8], end: usize, offset: usize) -> Result<(), 
 }
 
 /// Lays out entries from the start of `block[..end]`, the last one taking what is left.
-pub(super) fn lay_out(block: &mut [u8], end: usize, entries: &[(Vec<u8>, u32, u8)]) {
+pub(super) fn lay_out(block: &mut [u8], end: usize, entries: &[Named]) {
     clear(block, end);
     let mut offset = 0;
     for (at, (name, inode, kind)) in entries.iter().enumerate() {

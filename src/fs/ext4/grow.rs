@@ -172,10 +172,8 @@ impl<D: BlockWrite> Store<D> {
         let (old, new) = (self.geometry.group_blocks(last), geometry.group_blocks(last));
         if new > old {
             self.block_bitmap_mut(last)?.extend(new);
-            let group = &mut self.groups[last as usize];
-            group.longest_free = u32::MAX;
-            let free = group.descriptor.free_blocks() + new - old;
-            group.descriptor.set_free_blocks(free);
+            self.groups[last as usize].longest_free = u32::MAX;
+            self.count_free_blocks(last, i64::from(new - old));
         }
         Ok(())
     }
@@ -196,8 +194,7 @@ impl<D: BlockWrite> Store<D> {
         }
         let zeroed = self.is_zero(table, table_blocks);
         let group = &mut self.groups[number as usize];
-        group.descriptor.set_free_blocks(bitmap.count_free());
-        group.descriptor.set_free_inodes(per_group);
+        let free = bitmap.count_free();
         group.blocks = Some(bitmap);
         group.blocks_changed = true;
         group.changed = true;
@@ -210,6 +207,8 @@ impl<D: BlockWrite> Store<D> {
             group.inodes = Some(Bitmap::free(per_group, self.geometry.block_size));
             group.inodes_changed = true;
         }
+        self.count_free_blocks(number, i64::from(free));
+        self.count_free_inodes(number, i32::try_from(per_group).unwrap_or(i32::MAX), false);
         Ok(())
     }
 

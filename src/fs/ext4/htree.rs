@@ -9,7 +9,7 @@ use super::super::error::FsError;
 use super::bytes::{put_u16, put_u32, u16_at, u32_at};
 use super::checksum::crc32c;
 use super::dir::Place;
-use super::dirblock;
+use super::dirblock::{self, Named};
 use super::hash::{HashKind, NameHash};
 use super::inode::{FLAG_INDEX, Inode};
 use super::store::Store;
@@ -347,7 +347,7 @@ impl<D: BlockWrite> Store<D> {
 
 /// Where a leaf's names, in order of their hashes, are parted so that both halves have room for one more: the
 /// upper half takes names as long as more than half of each lies within half a block.
-fn split_point(names: &[(u32, (Vec<u8>, u32, u8))], block: usize) -> usize {
+fn split_point(names: &[(u32, Named)], block: usize) -> usize {
     let mut size = 0;
     for (at, (_, (name, _, _))) in names.iter().enumerate().rev() {
         let needs = dirblock::bytes_for(name.len());

@@ -177,9 +177,6 @@ impl<D: BlockWrite> Store<D> {
             self.write_block(block, &self.descriptor_block(*table))?;
         }
         self.superblock.set_written(time);
-        let (blocks, inodes) = (self.free_blocks(), self.free_inodes());
-        self.superblock.set_free_blocks(blocks);
-        self.superblock.set_free_inodes((inodes & 0xffff_ffff) as u32);
         self.device.write_at(superblock::OFFSET, &self.superblock.sealed())?;
         if std::mem::take(&mut self.grown) {
             self.write_backups()?;

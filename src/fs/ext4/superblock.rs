@@ -301,7 +301,7 @@ fn check_numbers(geometry: &Geometry, wide: bool) -> Result<(), FsError> {
         return Err(bad("s_first_data_block", geometry.first_data_block));
     }
     let per_group = geometry.blocks_per_group;
-    if !(MIN_BLOCKS_PER_GROUP..=bits).contains(&per_group) || per_group % 8 != 0 {
+    if !(MIN_BLOCKS_PER_GROUP..=bits).contains(&per_group) || !per_group.is_multiple_of(8) {
         return Err(bad("s_blocks_per_group", per_group));
     }
     let size = geometry.inode_size;
@@ -309,7 +309,7 @@ fn check_numbers(geometry: &Geometry, wide: bool) -> Result<(), FsError> {
         return Err(bad("s_inode_size", size));
     }
     let inodes = geometry.inodes_per_group;
-    if !(geometry.block_size / size..=bits).contains(&inodes) || inodes % 8 != 0 {
+    if !(geometry.block_size / size..=bits).contains(&inodes) || !inodes.is_multiple_of(8) {
         return Err(bad("s_inodes_per_group", inodes));
     }
     if geometry.inode_table_blocks() >= per_group {

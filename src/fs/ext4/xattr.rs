@@ -44,7 +44,7 @@ impl Name {
         };
         let (index, prefix) =
             PREFIXES.iter().find(matching).ok_or("attributes with this prefix cannot be stored")?;
-        let rest = full[prefix.len()..].as_bytes().to_vec();
+        let rest = full.as_bytes()[prefix.len()..].to_vec();
         if prefix.ends_with('.') && rest.is_empty() {
             return Err("the attribute has no name behind its prefix");
         }
