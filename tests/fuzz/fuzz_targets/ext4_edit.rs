@@ -153,7 +153,7 @@ impl Run<'_> {
 
     fn symlink(&mut self, path: &FsPath, len: u16) -> (Result<(), FsError>, bool) {
         let possible = !self.model.contains_key(path);
-        let result = self.editor.symlink(&"t".repeat(len.into()), path, 0, 0);
+        let result = self.editor.symlink(&target(len), path, 0, 0);
         if result.is_ok() {
             self.model.insert(path.clone(), Node { thing: Thing::Link(len), tags: BTreeMap::new() });
         }
@@ -216,6 +216,11 @@ impl Run<'_> {
         self.editor.finish().expect("finishing");
         self.model
     }
+}
+
+/// A link's target, in names that are not too long.
+fn target(len: u16) -> String {
+    "ttttttt/".chars().cycle().take(len.into()).collect()
 }
 
 /// So many of one byte.
