@@ -3,7 +3,7 @@
 use crate::support::check::{assert_same, editor_snapshot, open, room, view};
 use crate::support::disk::{GuardedDisk, Workspace, fixture, write_sparse};
 use crate::support::kernel::{self, Mount};
-use crate::support::matrix::{self, Base, Recipe};
+use crate::support::matrix::{self, Aging, Base, Recipe};
 use crate::support::op::Op;
 use crate::support::picker::Picker;
 use crate::support::tier::oracles_for;
@@ -131,22 +131,26 @@ fn against_the_kernel(recipe: &Recipe) {
         return;
     }
     let Base { name, bytes, tree } = matrix::build(recipe);
-    assert_same(
-        &tree,
-        &view(&bytes),
-        Fields { attributes: false, links: false },
-        "ext4-view, of the untouched image",
-    );
+    // ext4-view 1.0 cannot read the holes of a block map: there the kernel is the witness.
+    let viewable = recipe.aging != Aging::BlockMapped;
+    if viewable {
+        assert_view_agrees(&tree, &bytes);
+    }
     for seed in 0..SEEDS {
         let outcome = run_random(name, &bytes, &tree, seed);
         let _story = Story { name, seed, ops: &outcome.ops };
-        let read_back = view(outcome.disk.filesystem());
-        assert_same(&outcome.tree, &read_back, Fields { attributes: false, links: false }, "ext4-view");
+        if viewable {
+            assert_view_agrees(&outcome.tree, outcome.disk.filesystem());
+        }
         assert_kernel_agrees(&outcome, seed);
         if seed % 4 == 0 {
             assert_repeatable(&bytes, &outcome);
         }
     }
+}
+
+fn assert_view_agrees(tree: &Tree, bytes: &[u8]) {
+    assert_same(tree, &view(bytes), Fields { attributes: false, links: false }, "ext4-view");
 }
 
 fn over_a_fixture(name: &str) {
@@ -155,17 +159,11 @@ fn over_a_fixture(name: &str) {
         let mut disk = GuardedDisk::new(&bytes);
         editor_snapshot(&open(disk.window()))
     };
-    assert_same(
-        &tree,
-        &view(&bytes),
-        Fields { attributes: false, links: false },
-        "ext4-view, of the untouched fixture",
-    );
+    assert_view_agrees(&tree, &bytes);
     for seed in 0..FIXTURE_SEEDS {
         let outcome = run_random(name, &bytes, &tree, seed);
         let _story = Story { name, seed, ops: &outcome.ops };
-        let read_back = view(outcome.disk.filesystem());
-        assert_same(&outcome.tree, &read_back, Fields { attributes: false, links: false }, "ext4-view");
+        assert_view_agrees(&outcome.tree, outcome.disk.filesystem());
         assert_repeatable(&bytes, &outcome);
     }
 }

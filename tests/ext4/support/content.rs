@@ -10,6 +10,11 @@ pub(crate) fn bytes(seed: u64, size: usize) -> Arc<[u8]> {
     out.into()
 }
 
+/// A link's target of so many bytes, in names that are not too long.
+pub(crate) fn target(length: usize) -> String {
+    "ttttttt/".chars().cycle().take(length).collect()
+}
+
 /// Reads from a slice a few bytes at a time, as pipes and decoders do.
 pub(crate) struct Trickle<'a> {
     rest: &'a [u8],

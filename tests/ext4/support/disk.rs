@@ -20,8 +20,8 @@ pub(crate) struct GuardedDisk {
 impl GuardedDisk {
     /// Puts the guards round a filesystem.
     pub(crate) fn new(filesystem: &[u8]) -> Self {
-        let guard = [GUARD_BYTE; GUARD];
-        Self { bytes: [&guard, filesystem, &guard].concat() }
+        let guard = vec![GUARD_BYTE; GUARD];
+        Self { bytes: [&guard[..], filesystem, &guard[..]].concat() }
     }
 
     /// The filesystem's window, to be edited.

@@ -37,7 +37,7 @@ pub(crate) fn exercise(to_read: impl BlockRead + 'static, to_edit: impl BlockWri
     let _ = editor.replace(&at("/etc/size-70000"), meta, &mut &content[..], 30_000, Keep::Xattrs);
     let _ = editor.replace(&at("/etc/sparse"), meta, &mut io::empty(), 0, Keep::Nothing);
     let _ = editor.make_dir(&at("/etc/new"), meta);
-    let _ = editor.symlink(&"t".repeat(300), &at("/etc/new/link"), 0, 0);
+    let _ = editor.symlink(&"t/".repeat(300), &at("/etc/new/link"), 0, 0);
     let _ = editor.set_xattr(&at("/etc/size-4095"), "user.new", &[1; 300]);
     let _ = editor.set_xattr(&at("/etc/size-1"), "user.new", b"value");
     let _ = editor.remove_xattr(&at("/etc/size-4095"), "user.large");

@@ -138,7 +138,7 @@ pub(crate) fn churn(mount: &Path, folders: &[String], rng: &mut fastrand::Rng) {
         }
         fs::create_dir(folder.join("kernel-dir")).expect("the kernel makes a directory");
         fs::rename(folder.join("kernel-1"), folder.join("kernel-dir/moved")).expect("the kernel renames");
-        std::os::unix::fs::symlink("x".repeat(rng.usize(1..200)), folder.join("kernel-link"))
+        std::os::unix::fs::symlink(content::target(rng.usize(1..200)), folder.join("kernel-link"))
             .expect("the kernel makes a link");
         for index in [0, 4, 7] {
             fs::remove_file(folder.join(format!("kernel-{index}"))).expect("the kernel removes a file");

@@ -201,9 +201,9 @@ fn populate(root: &Path) {
     symlink("usr/lib", root.join("lib")).expect("making a link");
     symlink("/etc/size-60", root.join("etc/absolute")).expect("making a link");
     symlink("../nowhere", root.join("etc/dangling")).expect("making a link");
-    symlink("y".repeat(59), root.join("etc/fast-59")).expect("making a link");
-    symlink("y".repeat(60), root.join("etc/slow-60")).expect("making a link");
-    symlink("y".repeat(1000), root.join("etc/slow-1000")).expect("making a link");
+    symlink(content::target(59), root.join("etc/fast-59")).expect("making a link");
+    symlink(content::target(60), root.join("etc/slow-60")).expect("making a link");
+    symlink(content::target(1000), root.join("etc/slow-1000")).expect("making a link");
     fs::hard_link(root.join("etc/size-4097"), root.join("usr/lib/second-name")).expect("making a hard link");
     fs::hard_link(root.join("etc/size-4097"), root.join("usr/lib/third-name")).expect("making a hard link");
     let sparse = File::create(root.join("home/pi/sparse")).expect("creating a file");

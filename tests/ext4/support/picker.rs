@@ -78,7 +78,7 @@ impl Picker {
             1 => self.rng.usize(900..1020),
             _ => self.rng.usize(1..80),
         };
-        let target = "t".repeat(length);
+        let target = content::target(length);
         Op::Symlink { path: self.fresh(tree), target, uid: self.id(), gid: self.id() }
     }
 
@@ -109,7 +109,8 @@ impl Picker {
             0 => Op::SetMode { path, mode: self.rng.u16(..0o10000) },
             1 => Op::SetOwner { path, uid: self.id(), gid: self.id() },
             2 if is_file => Op::SetImmutable { path, on: self.rng.u8(..3) > 0 },
-            _ => Op::SetTimes { path, time: self.rng.i64(1..4_000_000_000) },
+            // ext4-view 1.0 takes times from 2038 on for damage: those are for the kernel, in `edges`.
+            _ => Op::SetTimes { path, time: self.rng.i64(1..i64::from(i32::MAX)) },
         })
     }
 

@@ -4,6 +4,7 @@
 #![no_main]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read};
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
@@ -81,119 +82,150 @@ fn grown(size: u64, by: u16) -> u64 {
 
 /// Does the steps; `None` when the filesystem filled up, after which nothing is promised.
 fn edit(image: &mut CowImage, size: u64, steps: &[Step]) -> Option<Model> {
-    let mut model = Model::new();
-    let mut largest = size;
     let stamp = Stamp { time: 1_800_000_000, generation_seed: [1; 32] };
-    let mut editor = Ext4Editor::open(&mut *image, stamp).expect("a sound filesystem");
-    let meta = Meta::root(0o644);
+    let editor = Ext4Editor::open(&mut *image, stamp).expect("a sound filesystem");
+    let mut run = Run { editor, model: Model::new(), size, largest: size };
     for step in steps {
-        let (result, possible) = match step {
-            Step::Create { at, len, byte } => {
-                let (path, len) = (at.path(), len % 200_000);
-                let possible = !model.contains_key(&path);
-                let result = editor.create(
-                    &path,
-                    meta,
-                    &mut std::io::Read::take(std::io::repeat(*byte), len.into()),
-                    len.into(),
-                );
-                if result.is_ok() {
-                    model.insert(path, Node { thing: Thing::File(len, *byte), tags: BTreeMap::new() });
-                }
-                (result, possible)
-            }
-            Step::Replace { at, len, byte, keep } => {
-                let (path, len) = (at.path(), len % 200_000);
-                let old = model.get(&path).cloned();
-                let kept = if *keep { Keep::Xattrs } else { Keep::Nothing };
-                let result = editor.replace(
-                    &path,
-                    meta,
-                    &mut std::io::Read::take(std::io::repeat(*byte), len.into()),
-                    len.into(),
-                    kept,
-                );
-                if let (Ok(()), Some(old)) = (&result, &old) {
-                    let keeps = *keep && matches!(old.thing, Thing::File(..));
-                    let tags = if keeps { old.tags.clone() } else { BTreeMap::new() };
-                    model.insert(path, Node { thing: Thing::File(len, *byte), tags });
-                }
-                (result, old.is_some())
-            }
-            Step::Symlink { at, len } => {
-                let (path, len) = (at.path(), len % 1000 + 1);
-                let possible = !model.contains_key(&path);
-                let result = editor.symlink(&"t".repeat(len.into()), &path, 0, 0);
-                if result.is_ok() {
-                    model.insert(path, Node { thing: Thing::Link(len), tags: BTreeMap::new() });
-                }
-                (result, possible)
-            }
-            Step::Remove { at } => (editor.remove_file(&at.path()), model.remove(&at.path()).is_some()),
-            Step::Rename { at, to } => {
-                let (from, target) = (at.path(), Name { number: *to, ..*at }.path());
-                let possible = model.contains_key(&from) && !model.contains_key(&target);
-                let result = editor.rename(&from, &name(*to));
-                if let (Ok(()), Some(node)) = (&result, model.get(&from).cloned()) {
-                    model.remove(&from);
-                    model.insert(target, node);
-                }
-                (result, possible)
-            }
-            Step::Tag { at, name, value } => {
-                let (path, name, value) =
-                    (at.path(), format!("trusted.{}", name % 8), &value[..value.len().min(60)]);
-                let result = editor.set_xattr(&path, &name, value);
-                let node = model.get_mut(&path);
-                let possible = node.is_some();
-                if let (Ok(()), Some(node)) = (&result, node) {
-                    node.tags.insert(name, value.to_vec());
-                }
-                (result, possible)
-            }
-            Step::Untag { at, name } => {
-                let (path, name) = (at.path(), format!("trusted.{}", name % 8));
-                let result = editor.remove_xattr(&path, &name);
-                // Whether taking away what is not there is an error is the editor's own affair.
-                if let Some(node) = model.get_mut(&path) {
-                    node.tags.remove(&name);
-                    continue;
-                }
-                (result, false)
-            }
-            Step::Pin { at, on } => {
-                let node = model.get(&at.path());
-                if node.is_some_and(|node| matches!(node.thing, Thing::Link(_))) {
-                    continue;
-                }
-                (editor.set_immutable(&at.path(), *on), node.is_some())
-            }
-            Step::Grow { by } => {
-                let to = grown(size, *by);
-                let possible = to >= largest;
-                largest = largest.max(to);
-                (editor.grow(to), possible)
-            }
-        };
+        let (result, possible) = run.step(step);
         match result {
             Err(FsError::NoSpace { .. } | FsError::NoInodes) => return None,
             Ok(()) => assert!(possible, "{step:?} was done and should not have been"),
             Err(error) => assert!(!possible, "{step:?}: {error}"),
         }
     }
-    for (path, node) in &model {
-        assert!(editor.xattrs(path).expect("reading attributes") == node.tags, "{path}: attributes");
+    Some(run.finish())
+}
+
+/// An editor, and what it should have made.
+struct Run<'a> {
+    editor: Ext4Editor<&'a mut CowImage>,
+    model: Model,
+    /// Of the filesystem as it was.
+    size: u64,
+    /// Of the filesystem as it is.
+    largest: u64,
+}
+
+impl Run<'_> {
+    /// Does one step, in the model too; says what came of it and whether that could be.
+    fn step(&mut self, step: &Step) -> (Result<(), FsError>, bool) {
+        match step {
+            Step::Create { at, len, byte } => self.create(&at.path(), len % 200_000, *byte),
+            Step::Replace { at, len, byte, keep } => self.replace(&at.path(), len % 200_000, *byte, *keep),
+            Step::Symlink { at, len } => self.symlink(&at.path(), len % 1000 + 1),
+            Step::Remove { at } => {
+                (self.editor.remove_file(&at.path()), self.model.remove(&at.path()).is_some())
+            }
+            Step::Rename { at, to } => self.rename(*at, *to),
+            Step::Tag { at, name, value } => self.tag(&at.path(), *name, &value[..value.len().min(60)]),
+            Step::Untag { at, name } => self.untag(&at.path(), *name),
+            Step::Pin { at, on } => self.pin(&at.path(), *on),
+            Step::Grow { by } => {
+                let to = grown(self.size, *by);
+                let possible = to >= self.largest;
+                self.largest = self.largest.max(to);
+                (self.editor.grow(to), possible)
+            }
+        }
     }
-    let space = editor.space();
-    let used: u64 = editor
-        .used_ranges()
-        .expect("listing blocks")
-        .iter()
-        .map(|range| range.len() / space.block_size)
-        .sum();
-    assert!(used + space.free_blocks <= largest / space.block_size);
-    editor.finish().expect("finishing");
-    Some(model)
+
+    fn create(&mut self, path: &FsPath, len: u32, byte: u8) -> (Result<(), FsError>, bool) {
+        let possible = !self.model.contains_key(path);
+        let result = self.editor.create(path, Meta::root(0o644), &mut bytes(len, byte), len.into());
+        if result.is_ok() {
+            self.model.insert(path.clone(), Node { thing: Thing::File(len, byte), tags: BTreeMap::new() });
+        }
+        (result, possible)
+    }
+
+    fn replace(&mut self, path: &FsPath, len: u32, byte: u8, keep: bool) -> (Result<(), FsError>, bool) {
+        let old = self.model.get(path).cloned();
+        let kept = if keep { Keep::Xattrs } else { Keep::Nothing };
+        let result = self.editor.replace(path, Meta::root(0o644), &mut bytes(len, byte), len.into(), kept);
+        let possible = old.is_some();
+        if let (Ok(()), Some(old)) = (&result, old) {
+            let keeps = keep && matches!(old.thing, Thing::File(..));
+            let tags = if keeps { old.tags } else { BTreeMap::new() };
+            self.model.insert(path.clone(), Node { thing: Thing::File(len, byte), tags });
+        }
+        (result, possible)
+    }
+
+    fn symlink(&mut self, path: &FsPath, len: u16) -> (Result<(), FsError>, bool) {
+        let possible = !self.model.contains_key(path);
+        let result = self.editor.symlink(&target(len), path, 0, 0);
+        if result.is_ok() {
+            self.model.insert(path.clone(), Node { thing: Thing::Link(len), tags: BTreeMap::new() });
+        }
+        (result, possible)
+    }
+
+    fn rename(&mut self, at: Name, to: u8) -> (Result<(), FsError>, bool) {
+        let (from, target) = (at.path(), Name { number: to, ..at }.path());
+        let possible = self.model.contains_key(&from) && !self.model.contains_key(&target);
+        let result = self.editor.rename(&from, &name(to));
+        if let (Ok(()), Some(node)) = (&result, self.model.get(&from).cloned()) {
+            self.model.remove(&from);
+            self.model.insert(target, node);
+        }
+        (result, possible)
+    }
+
+    fn tag(&mut self, path: &FsPath, name: u8, value: &[u8]) -> (Result<(), FsError>, bool) {
+        let name = format!("trusted.{}", name % 8);
+        let result = self.editor.set_xattr(path, &name, value);
+        let node = self.model.get_mut(path);
+        let possible = node.is_some();
+        if let (Ok(()), Some(node)) = (&result, node) {
+            node.tags.insert(name, value.to_vec());
+        }
+        (result, possible)
+    }
+
+    /// Whether taking away what is not there is an error is the editor's own affair.
+    fn untag(&mut self, path: &FsPath, name: u8) -> (Result<(), FsError>, bool) {
+        let name = format!("trusted.{}", name % 8);
+        let result = self.editor.remove_xattr(path, &name);
+        let removed = self.model.get_mut(path).map(|node| node.tags.remove(&name).is_some());
+        match removed {
+            Some(false) => (Ok(()), true),
+            Some(true) => (result, true),
+            None => (result, false),
+        }
+    }
+
+    fn pin(&mut self, path: &FsPath, on: bool) -> (Result<(), FsError>, bool) {
+        match self.model.get(path).map(|node| &node.thing) {
+            // Links have no flags.
+            Some(Thing::Link(_)) => (Ok(()), true),
+            found => {
+                let possible = found.is_some();
+                (self.editor.set_immutable(path, on), possible)
+            }
+        }
+    }
+
+    fn finish(self) -> Model {
+        for (path, node) in &self.model {
+            assert!(self.editor.xattrs(path).expect("reading attributes") == node.tags, "{path}: attributes");
+        }
+        let space = self.editor.space();
+        let ranges = self.editor.used_ranges().expect("listing blocks");
+        let used: u64 = ranges.iter().map(|range| range.len() / space.block_size).sum();
+        assert!(used + space.free_blocks <= self.largest / space.block_size);
+        self.editor.finish().expect("finishing");
+        self.model
+    }
+}
+
+/// A link's target, in names that are not too long.
+fn target(len: u16) -> String {
+    "ttttttt/".chars().cycle().take(len.into()).collect()
+}
+
+/// So many of one byte.
+fn bytes(len: u32, byte: u8) -> io::Take<io::Repeat> {
+    io::repeat(byte).take(len.into())
 }
 
 /// `ext4-view` finds what the model holds, and nothing else of ours.
