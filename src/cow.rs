@@ -20,7 +20,8 @@ pub const BLOCK: u64 = 4096;
 /// Bytes of changed blocks kept in memory before the rest goes to a temporary file.
 const MEMORY: u64 = 32 << 20;
 
-/// A copy-on-write image: reads fall through to the base, writes stay here.
+/// A copy-on-write image: reads fall through to the base, writes stay here. After a write that failed (no
+/// room for the temporary file) it is good for nothing and must be dropped.
 pub struct CowImage {
     base: Arc<dyn BlockRead>,
     size: u64,
