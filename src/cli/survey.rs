@@ -100,7 +100,7 @@ fn baked(manifest: &Value) -> String {
         "as {} of cluster {}, {paths} paths, by pibake {}, bake time {}",
         text("node").unwrap_or_default(),
         text("cluster").unwrap_or_default(),
-        text("version").unwrap_or_default(),
+        text("pibake").unwrap_or_default(),
         text("bake_time").unwrap_or_default(),
     )
 }
