@@ -4,5 +4,6 @@ mod arrows;
 mod cluster_file;
 mod device_policy;
 mod flash_lib;
+mod invoker;
 mod sources;
 mod state;
