@@ -307,8 +307,8 @@ struct HashingFile {
 
 impl HashingFile {
     fn open(path: &Path) -> Result<Self, ChangeError> {
-        let file = File::open(path)
-            .map_err(|source| ChangeError::HostFile { path: path.to_owned(), source })?;
+        let file =
+            File::open(path).map_err(|source| ChangeError::HostFile { path: path.to_owned(), source })?;
         Ok(Self { path: path.to_owned(), file, hash: Sha256::new(), read: 0 })
     }
 

@@ -25,6 +25,7 @@ pub mod invoker;
 pub mod plan;
 pub mod progress;
 pub mod prove;
+pub mod seed;
 pub mod sink;
 pub mod source;
 pub mod state;

@@ -144,9 +144,7 @@ struct Readers {
 
 impl Readers {
     fn open(image: &Arc<dyn BlockRead>, boot: ByteRange, root: ByteRange) -> Result<Self, ProveError> {
-        let at = |volume| {
-            move |source: FsError| ProveError::Read { volume, path: FsPath::root(), source }
-        };
+        let at = |volume| move |source: FsError| ProveError::Read { volume, path: FsPath::root(), source };
         let window = |range| Window::new(Arc::clone(image), range).map_err(FsError::Io);
         Ok(Self {
             root: window(root).and_then(Ext4Reader::open).map_err(at(Volume::Root))?,

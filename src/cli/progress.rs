@@ -47,10 +47,7 @@ struct Bars {
 
 impl Default for Bars {
     fn default() -> Self {
-        Self {
-            screen: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
-            bars: Mutex::default(),
-        }
+        Self { screen: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()), bars: Mutex::default() }
     }
 }
 
@@ -99,7 +96,14 @@ impl Progress for Bars {
 
 /// A line when work begins and ends, and one now and then between.
 #[derive(Default)]
-struct Lines(Mutex<HashMap<Key, (Option<u64>, Instant, Instant)>>);
+struct Lines(Mutex<HashMap<Key, Running>>);
+
+/// Work that a log has heard the beginning of.
+struct Running {
+    total: Option<u64>,
+    began: Instant,
+    told: Instant,
+}
 
 impl Progress for Lines {
     fn event(&self, event: Event) {
@@ -108,22 +112,20 @@ impl Progress for Lines {
             Event::Start { phase, subject, total } => {
                 let now = Instant::now();
                 let line = format!("{} {subject}", verb(phase));
-                running.insert((phase, subject), (total, now, now));
+                running.insert((phase, subject), Running { total, began: now, told: now });
                 line
             }
             Event::Advance { phase, subject, done } => {
-                let line = match total_line(phase, &subject, done, &running) {
-                    Some(line) => line,
-                    None => return,
-                };
-                if let Some(entry) = running.get_mut(&(phase, subject)) {
-                    entry.2 = Instant::now();
+                let Some(work) = running.get_mut(&(phase, subject.clone())) else { return };
+                if work.told.elapsed() < LINE_EVERY {
+                    return;
                 }
-                line
+                work.told = Instant::now();
+                format!("{} {subject}: {}", verb(phase), how_far(done, work.total))
             }
             Event::Finish { phase, subject } => {
-                let Some((_, began, _)) = running.remove(&(phase, subject.clone())) else { return };
-                format!("{} {subject}: done in {:.1} s", verb(phase), began.elapsed().as_secs_f64())
+                let Some(work) = running.remove(&(phase, subject.clone())) else { return };
+                format!("{} {subject}: done in {:.1} s", verb(phase), work.began.elapsed().as_secs_f64())
             }
             Event::Note(text) => text,
         };
@@ -132,23 +134,12 @@ impl Progress for Lines {
     }
 }
 
-fn total_line(
-    phase: Phase,
-    subject: &str,
-    done: u64,
-    running: &HashMap<Key, (Option<u64>, Instant, Instant)>,
-) -> Option<String> {
-    let (total, _, last) = running.get(&(phase, subject.to_owned()))?;
-    if last.elapsed() < LINE_EVERY {
-        return None;
-    }
+fn how_far(done: u64, total: Option<u64>) -> String {
     let mib = done >> 20;
-    Some(match total {
-        Some(total) if *total > 0 => {
-            format!("{} {subject}: {mib} MiB, {} %", verb(phase), done.saturating_mul(100) / total)
-        }
-        _ => format!("{} {subject}: {mib} MiB", verb(phase)),
-    })
+    match total {
+        Some(total) if total > 0 => format!("{mib} MiB, {} %", done.saturating_mul(100) / total),
+        _ => format!("{mib} MiB"),
+    }
 }
 
 /// One JSON object a line on standard error.

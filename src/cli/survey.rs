@@ -31,12 +31,15 @@ pub fn in_full(survey: &Survey) -> String {
     let mut text = String::new();
     match (&survey.table, &survey.table_problem) {
         (Some(table), _) => {
-            text += &format!("{}, {} table, disk id {}\n", size(survey.size), table.kind.name(), table.disk_id);
+            text +=
+                &format!("{}, {} table, disk id {}\n", size(survey.size), table.kind.name(), table.disk_id);
             if let Some(why) = &table.backup_used {
                 text += &format!("the backup of the table was used: {}\n", printable(why));
             }
         }
-        (None, Some(why)) => text += &format!("{}, no partition table: {}\n", size(survey.size), printable(why)),
+        (None, Some(why)) => {
+            text += &format!("{}, no partition table: {}\n", size(survey.size), printable(why))
+        }
         (None, None) => {}
     }
     if survey.interrupted_flash {
@@ -94,7 +97,8 @@ fn system(system: &Summary) -> String {
 }
 
 fn baked(manifest: &Value) -> String {
-    let text = |key: &str| manifest.get(key).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
+    let text =
+        |key: &str| manifest.get(key).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
     let paths = manifest.get("paths").and_then(Value::as_array).map_or(0, Vec::len);
     format!(
         "as {} of cluster {}, {paths} paths, by pibake {}, bake time {}",

@@ -28,12 +28,12 @@ pub(super) fn run(
     let state = prepare::state(context, &order.cluster)?;
     let secrets = prepare::secrets(context, &order, state.seed())?;
     let bases = prepare::bases(context, &order)?;
-    let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
-    let plans = prepare::plans_for_bake(context, &order, &bases, secrets, &locked)?;
+    let plans = prepare::plans_for_bake(context, &order, &bases, secrets, &state)?;
     let mut done = Vec::new();
     for planned in plans {
         context.warn(&planned.plan.warnings);
         let baked = oven::bake(context, bases.of(&planned.node)?, &planned, dir, format)?;
+        let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
         locked.record_bake(&planned.node.name, &planned.plan.digest, planned.plan.bake_time)?;
         done.push((planned, baked));
     }

@@ -12,7 +12,7 @@ use crate::device::authority::Authority;
 use crate::device::identity::Identity;
 use crate::device::info::{DeviceInfo, Kind};
 use crate::device::platform::{self, System};
-use crate::device::policy::{Assessment, Consent, ConfirmedTarget, Options, assess};
+use crate::device::policy::{Assessment, ConfirmedTarget, Consent, Options, assess};
 use crate::device::refusal::{LookError, Refused};
 use crate::disk::block::{BlockRead, FileBlocks};
 use crate::error::{ExitCode, advise, advised};
@@ -62,8 +62,7 @@ impl Authority for Privileged<'_> {
 /// the card's content is read from.
 pub(super) fn look(context: &Context, wanted: &Wanted, sources: Vec<PathBuf>) -> anyhow::Result<Looked> {
     let info = System::host().describe(&wanted.device).map_err(refusal)?;
-    let options =
-        Options { unmount: wanted.unmount, allow_fixed: wanted.allow_fixed.is_some(), sources };
+    let options = Options { unmount: wanted.unmount, allow_fixed: wanted.allow_fixed.is_some(), sources };
     accept(&assess(&info, 0, &options))?;
     let identity = Identity::take(&info, &Privileged(&context.invoker));
     Ok(Looked { info, identity, options })
@@ -94,14 +93,16 @@ pub(super) fn flash(
     target: &ConfirmedTarget,
     job: &CardJob<'_>,
 ) -> anyhow::Result<Flashed> {
-    sink::card::flash(target, &System::host(), &Privileged(&context.invoker), job).map_err(|error| match error {
-        FlashError::Target(error) => refusal(error),
-        FlashError::Card(failure) => advise(
-            failure.exit_code(),
-            failure,
-            "try again; a card or a reader that fails twice is to be replaced",
-        ),
-    })
+    sink::card::flash(target, &System::host(), &Privileged(&context.invoker), job).map_err(
+        |error| match error {
+            FlashError::Target(error) => refusal(error),
+            FlashError::Card(failure) => advise(
+                failure.exit_code(),
+                failure,
+                "try again; a card or a reader that fails twice is to be replaced",
+            ),
+        },
+    )
 }
 
 fn accept(assessment: &Assessment) -> anyhow::Result<()> {

@@ -50,10 +50,8 @@ impl Context {
     pub(super) fn bake_time(&self) -> anyhow::Result<i64> {
         match std::env::var("SOURCE_DATE_EPOCH") {
             Ok(text) => text.parse().ok().filter(|time| *time >= 0).ok_or(()).or_else(|()| {
-                Err(io::Error::other(format!("SOURCE_DATE_EPOCH is {text:?}"))).advise(
-                    ExitCode::Usage,
-                    "set it to seconds since 1970, or leave it out for the time now",
-                )
+                Err(io::Error::other(format!("SOURCE_DATE_EPOCH is {text:?}")))
+                    .advise(ExitCode::Usage, "set it to seconds since 1970, or leave it out for the time now")
             }),
             Err(_) => Ok(time::OffsetDateTime::now_utc().unix_timestamp()),
         }

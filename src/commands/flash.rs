@@ -13,6 +13,7 @@ use crate::disk::block::BlockRead;
 use crate::inventory::types::Layout;
 use crate::sink::card::{CardJob, ImageRanges};
 use crate::sink::receipt::{Provenance, Receipt};
+use crate::state::State;
 
 use super::card::{self, Wanted};
 use super::context::Context;
@@ -33,22 +34,28 @@ pub(super) fn run(
     let state = prepare::state(context, &order.cluster)?;
     let secrets = prepare::secrets(context, &order, state.seed())?;
     let bases = prepare::bases(context, &order)?;
-    let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
-    for planned in prepare::plans_for_bake(context, &order, &bases, secrets, &locked)? {
-        context.warn(&planned.plan.warnings);
-        let base = bases.of(&planned.node)?;
-        let image: Arc<dyn BlockRead> = Arc::new(oven::edit(base, &planned)?);
-        oven::check(context, base, &planned, &image)?;
-        let target = card::confirm(context, wanted, looked, node, image.size())?;
-        let receipt = write(context, &order.cluster.name, base, &planned, &image, &target)?;
-        let path = locked.write_receipt(node, planned.plan.bake_time, &serde_json::to_value(&receipt)?)?;
-        context.note(format!("receipt {}", path.display()));
-        return report(context, target.info(), &receipt);
-    }
-    anyhow::bail!("no plan was made for {node}")
+    let plans = prepare::plans_for_bake(context, &order, &bases, secrets, &state)?;
+    let planned = plans.into_iter().next().with_context(|| format!("no plan was made for {node}"))?;
+    context.warn(&planned.plan.warnings);
+    let base = bases.of(&planned.node)?;
+    let image: Arc<dyn BlockRead> = Arc::new(oven::edit(base, &planned)?);
+    oven::check(context, base, &planned, &image)?;
+    let target = card::confirm(context, wanted, looked, node, image.size())?;
+    let receipt = write(context, &order.cluster.name, base, &planned, &image, &target)?;
+    keep(context, &state, &planned, &receipt)?;
+    report(context, target.info(), &receipt)
 }
 
-/// Writes and verifies the card, and puts down what was done.
+/// Puts the receipt into the state.
+fn keep(context: &Context, state: &State, planned: &Planned, receipt: &Receipt) -> anyhow::Result<()> {
+    let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
+    let receipt = serde_json::to_value(receipt).context("writing the receipt as JSON")?;
+    let path = locked.write_receipt(&planned.node.name, planned.plan.bake_time, &receipt)?;
+    context.note(format!("receipt {}", path.display()));
+    Ok(())
+}
+
+/// Writes and verifies the card; what was done.
 fn write(
     context: &Context,
     cluster: &str,

@@ -15,11 +15,12 @@ use crate::config::types::{Cluster, Node, NodeSecrets, Secret};
 use crate::config::{self, Selection};
 use crate::error::{Advise, ExitCode, advised};
 use crate::inventory::{self, types::Inventory};
-use crate::plan::{Inputs, build, overlay_names, secret_params};
 use crate::plan::change::Plan;
+use crate::plan::{Inputs, build, overlay_names, secret_params};
+use crate::seed::Seed;
 use crate::source::{self, BaseImage, OpenImage};
-use crate::state::identity::{NodeIdentity, Seed};
-use crate::state::{LockedState, State};
+use crate::state::identity::NodeIdentity;
+use crate::state::State;
 
 use super::context::Context;
 
@@ -73,8 +74,7 @@ fn pick(cluster: &Cluster, wanted: &NodeArgs) -> anyhow::Result<Vec<Node>> {
         return Ok(cluster.nodes.clone());
     }
     let known = |name: &String| cluster.nodes.iter().any(|node| node.name == *name);
-    let unknown: Vec<&str> =
-        wanted.nodes.iter().filter(|name| !known(name)).map(String::as_str).collect();
+    let unknown: Vec<&str> = wanted.nodes.iter().filter(|name| !known(name)).map(String::as_str).collect();
     if !unknown.is_empty() {
         let names: Vec<&str> = cluster.nodes.iter().map(|node| node.name.as_str()).collect();
         return Err(advised(
@@ -99,11 +99,7 @@ pub(super) fn bases(context: &Context, order: &Order) -> anyhow::Result<Bases> {
     Ok(Bases(bases))
 }
 
-fn open_base(
-    context: &Context,
-    path: &Path,
-    expected_sha256: Option<[u8; 32]>,
-) -> anyhow::Result<Base> {
+fn open_base(context: &Context, path: &Path, expected_sha256: Option<[u8; 32]>) -> anyhow::Result<Base> {
     let request = OpenImage {
         path,
         expected_sha256,
@@ -113,9 +109,11 @@ fn open_base(
     };
     let image = source::open(&request)
         .advise(ExitCode::Failed, "download the image again, or name another with --image")?;
-    let inventory = inventory::take(&image.blocks)
-        .with_context(|| format!("looking into {}", path.display()))
-        .advise(ExitCode::Failed, "pibake bakes Raspberry Pi OS and Raspbian Lite images, Jessie to Trixie")?;
+    let inventory =
+        inventory::take(&image.blocks).with_context(|| format!("looking into {}", path.display())).advise(
+            ExitCode::Failed,
+            "pibake bakes Raspberry Pi OS and Raspbian Lite images, Jessie to Trixie",
+        )?;
     Ok(Base { image, inventory })
 }
 
@@ -151,12 +149,18 @@ pub(super) fn plans_for_bake(
     order: &Order,
     bases: &Bases,
     secrets: Vec<NodeSecrets>,
-    state: &LockedState<'_>,
+    state: &State,
 ) -> anyhow::Result<Vec<Planned>> {
-    let identities = order.nodes.iter().map(|node| state.identity(&node.name));
-    let identities = identities.collect::<Result<Vec<_>, _>>().context("making the nodes' identities")?;
-    state.write_known_hosts(&order.cluster.nodes).context("writing known_hosts")?;
-    build_all(context, order, bases, secrets, identities)
+    build_all(context, order, bases, secrets, identities(context, order, state)?)
+}
+
+/// The identity of every node, made and durable before anything holds it, and known to the operator's ssh.
+fn identities(context: &Context, order: &Order, state: &State) -> anyhow::Result<Vec<NodeIdentity>> {
+    let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
+    let identities = order.nodes.iter().map(|node| locked.identity(&node.name));
+    let identities = identities.collect::<Result<_, _>>().context("making the nodes' identities")?;
+    locked.write_known_hosts(&order.cluster.nodes).context("writing known_hosts")?;
+    Ok(identities)
 }
 
 fn build_all(
@@ -209,7 +213,8 @@ pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<Stat
     }
     let dir = state_dir(context, cluster);
     context.note(format!("a new cluster identity for {} will be kept in {}", cluster.name, dir.display()));
-    if !context.common.yes && !(prompt::somebody_there() && prompt::yes("Make it?")?) {
+    let agreed = context.common.yes || (prompt::somebody_there() && prompt::yes("Make it?")?);
+    if !agreed {
         return Err(advised(
             ExitCode::Usage,
             format!("cluster {} has no identity yet", cluster.name),
@@ -230,7 +235,8 @@ pub(super) fn check_complete(context: &Context, order: &Order) -> anyhow::Result
     let mut run = |words: &[String]| output(context, words);
     let mut outside = ThisMachine::new(&mut run);
     let mut nobody = NobodyAsks;
-    let mut resolver = Resolver::new(&mut nobody, &mut outside, &order.cluster.base_dir, &context.invoker.home);
+    let mut resolver =
+        Resolver::new(&mut nobody, &mut outside, &order.cluster.base_dir, &context.invoker.home);
     if let Err(errors) = resolver.fetch(&requests) {
         missing.extend_from_slice(errors.lines());
     }

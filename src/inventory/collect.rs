@@ -7,7 +7,7 @@ use crate::fs::FsReader;
 use crate::fs::error::FsError;
 use crate::fs::metadata::{FileType, Meta};
 use crate::fs::path::FsPath;
-use crate::plan::change::Volume;
+use crate::fs::volume::Volume;
 
 /// A text longer than this is none of those meant here.
 const MAX_TEXT: u64 = 1 << 20;
@@ -276,8 +276,8 @@ mod tests {
     use super::{Collected, MAX_TEXT};
     use crate::fs::error::FsError;
     use crate::fs::path::FsPath;
+    use crate::fs::volume::Volume;
     use crate::inventory::testing::FakeFs;
-    use crate::plan::change::Volume;
 
     fn key(path: &str) -> (Volume, FsPath) {
         (Volume::Root, FsPath::new(path).unwrap())

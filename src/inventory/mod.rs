@@ -28,7 +28,7 @@ use crate::disk::block::BlockRead;
 use crate::disk::partition_table::{self, PartitionTable};
 use crate::fs::error::FsError;
 use crate::fs::path::FsPath;
-use crate::plan::change::Volume;
+use crate::fs::volume::Volume;
 
 /// Takes the inventory of a Raspberry Pi OS image.
 ///

@@ -4,7 +4,7 @@ use super::collect::Collected;
 use super::error::InventoryError;
 use super::types::{FirstBootHook, NetworkStack, Release};
 use crate::fs::path::FsPath;
-use crate::plan::change::Volume;
+use crate::fs::volume::Volume;
 
 /// The vendor's hook that the kernel command line names (raspios.md, section 2.1).
 pub(super) fn hook(cmdline: &str) -> FirstBootHook {

@@ -16,7 +16,7 @@ use crate::fs::error::FsError;
 use crate::fs::ext4::Ext4Facts;
 use crate::fs::fat::FatVolume;
 use crate::fs::path::FsPath;
-use crate::plan::change::Volume;
+use crate::fs::volume::Volume;
 
 /// What was found on a disk.
 #[derive(Clone, Debug, Serialize)]

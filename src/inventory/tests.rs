@@ -14,7 +14,7 @@ use crate::disk::partition_table;
 use crate::disk::window::Window;
 use crate::fs::fat::FatVolume;
 use crate::fs::path::FsPath;
-use crate::plan::change::Volume;
+use crate::fs::volume::Volume;
 
 const MIB: u64 = 1 << 20;
 

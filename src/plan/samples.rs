@@ -15,7 +15,8 @@ use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
 use crate::inventory::types::{Arch, FirstBootHook, Inventory, Layout, NetworkStack, Release, Space};
 use crate::plan::change::Volume;
-use crate::state::identity::{HostKey, NodeIdentity, Seed};
+use crate::seed::Seed;
+use crate::state::identity::{HostKey, NodeIdentity};
 
 /// When the sample images were made, and when the sample bakes are.
 pub(super) const IMAGE_TIME: i64 = 1_747_000_000;

@@ -35,8 +35,8 @@ pub use record::{RecordedBake, StoredReceipt};
 use crate::config::types::{Cluster, Source};
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
+use crate::seed::Seed;
 use error::corrupt;
-use identity::Seed;
 use lock::Lock;
 
 /// The directory that all states of a directory lie in.

@@ -5,7 +5,7 @@ use sha_crypt::{PasswordHasher, ShaCrypt};
 use zeroize::Zeroizing;
 
 use crate::config::types::Secret;
-use crate::state::identity::Seed;
+use crate::seed::Seed;
 
 /// IEEE 802.11i annex H.4: the key is PBKDF2-HMAC-SHA1(passphrase, SSID, 4096 rounds, 256 bits).
 const PSK_ROUNDS: u32 = 4096;
@@ -78,7 +78,7 @@ mod tests {
 
     use super::{hash_password, wifi_psk};
     use crate::config::types::Secret;
-    use crate::state::identity::Seed;
+    use crate::seed::Seed;
 
     fn secret(text: &str) -> Secret {
         Secret::new(text.to_owned())

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::derive::{check_password, check_psk, hash_password, wifi_psk};
 use crate::config::paths;
 use crate::config::types::{Node, NodeSecrets, Password, Secret, SecretSource};
-use crate::state::identity::Seed;
+use crate::seed::Seed;
 
 /// The length of what [`hash_password`] makes.
 const HASH_LENGTH: usize = "$6$rounds=5000$".len() + 16 + "$".len() + 86;
@@ -320,7 +320,7 @@ mod tests {
     use super::{Ask, Outside, Request, Resolver, placeholders};
     use crate::config::types::{Node, NodeSecrets, Secret, SecretSource};
     use crate::config::{Selection, load};
-    use crate::state::identity::Seed;
+    use crate::seed::Seed;
 
     /// A person who answers every question with the question, or has no terminal.
     #[derive(Default)]

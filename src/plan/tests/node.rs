@@ -736,6 +736,6 @@ fn the_digest_needs_neither_time_nor_secrets() {
     bench.identity.host_keys[0].public.push('x');
     assert_ne!(bench.plan().digest, first);
     let mut bench = with_wifi(Release::Bookworm);
-    bench.identity.seed = crate::state::identity::Seed::new([8; 32]);
+    bench.identity.seed = crate::seed::Seed::new([8; 32]);
     assert_ne!(bench.plan().digest, with_wifi(Release::Bookworm).plan().digest);
 }
