@@ -4,4 +4,5 @@
 pub mod overlay;
 mod overlay_manifest;
 mod overlay_tree;
+mod overlay_when;
 pub mod types;
