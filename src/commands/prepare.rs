@@ -19,8 +19,8 @@ use crate::plan::change::Plan;
 use crate::plan::{Inputs, build, overlay_names, secret_params};
 use crate::seed::Seed;
 use crate::source::{self, BaseImage, OpenImage};
-use crate::state::identity::NodeIdentity;
 use crate::state::State;
+use crate::state::identity::NodeIdentity;
 
 use super::context::Context;
 

@@ -16,6 +16,7 @@ mod node;
 pub mod overlay;
 mod overlay_manifest;
 mod overlay_tree;
+mod overlay_when;
 mod paths;
 mod place;
 pub mod profile;

@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use crate::fs::path::FsPath;
 use crate::fs::volume::Volume;
 
-pub use super::overlay_manifest::{
-    EnableRule, FileRule, Made, Manifest, MaskRule, OneOrMany, Param, ParamType, ReleaseTest, When,
-};
+pub use super::overlay_manifest::{EnableRule, FileRule, Made, Manifest, MaskRule, Param, ParamType};
 use super::overlay_manifest::{ManifestError, parse};
 use super::overlay_tree::{self, Entry};
+pub use super::overlay_when::{OneOrMany, ReleaseTest, When};
 
 /// One overlay, read and checked as far as it can be without an image.
 #[derive(Clone, Debug)]

@@ -6,14 +6,13 @@ use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error as _, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use toml::Spanned;
 
 use super::overlay::TreeFile;
-use super::types::{FirstBoot, ResolvConf, Role};
+use super::overlay_when::When;
 use crate::fs::path::FsPath;
 use crate::fs::volume::Volume;
-use crate::inventory::types::{Arch, NetworkStack, Release};
 
 /// `overlay.toml`.
 #[derive(Clone, Debug)]
@@ -139,113 +138,6 @@ pub struct MaskRule {
     pub unit: String,
     /// When it counts.
     pub when: When,
-}
-
-/// A condition: everything given has to hold.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct When {
-    /// The image's release.
-    pub release: Option<OneOrMany<ReleaseTest>>,
-    /// The image's architecture.
-    pub arch: Option<OneOrMany<Arch>>,
-    /// What configures the network in the image.
-    pub network_stack: Option<OneOrMany<NetworkStack>>,
-    /// The node's role.
-    pub role: Option<OneOrMany<Role>>,
-    /// The node's `first_boot`.
-    pub first_boot: Option<OneOrMany<FirstBoot>>,
-    /// The node's `resolv_conf`.
-    pub resolv_conf: Option<OneOrMany<ResolvConf>>,
-    /// A package that is installed in the image; of several, any.
-    pub package: Option<OneOrMany<String>>,
-}
-
-/// One value or several, `x` or `["x", "y"]`: any of them has to hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneOrMany<T>(Vec<T>);
-
-impl<T> OneOrMany<T> {
-    /// Whether the test holds for any of the values.
-    pub fn any(&self, test: impl Fn(&T) -> bool) -> bool {
-        self.0.iter().any(test)
-    }
-}
-
-// By hand: what serde derives for "either of two forms" hides what is wrong with the value.
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(OneOrManyVisitor(PhantomData))
-    }
-}
-
-struct OneOrManyVisitor<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrManyVisitor<T> {
-    type Value = OneOrMany<T>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a list of texts")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        T::deserialize(text.into_deserializer()).map(|value| OneOrMany(vec![value]))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(value) = items.next_element()? {
-            values.push(value);
-        }
-        Ok(OneOrMany(values))
-    }
-}
-
-/// `bookworm`, `>= bookworm`, `> …`, `<= …`, `< …`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ReleaseTest {
-    least: Release,
-    most: Release,
-}
-
-impl ReleaseTest {
-    /// Whether the release passes.
-    #[must_use]
-    pub fn holds(self, release: Release) -> bool {
-        self.least <= release && release <= self.most
-    }
-}
-
-const RELEASES: [(&str, Release); 6] = [
-    ("jessie", Release::Jessie),
-    ("stretch", Release::Stretch),
-    ("buster", Release::Buster),
-    ("bullseye", Release::Bullseye),
-    ("bookworm", Release::Bookworm),
-    ("trixie", Release::Trixie),
-];
-
-impl<'de> Deserialize<'de> for ReleaseTest {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let (operator, name) = ["<=", ">=", "<", ">"]
-            .into_iter()
-            .find_map(|operator| Some((operator, text.strip_prefix(operator)?)))
-            .unwrap_or(("", &text));
-        let position = RELEASES
-            .iter()
-            .position(|(known, _)| *known == name.trim())
-            .ok_or_else(|| D::Error::custom(format!("{:?} is no release known to pibake", name.trim())))?;
-        let range = match operator {
-            "<=" => 0..=position,
-            ">=" => position..=RELEASES.len() - 1,
-            "<" if position > 0 => 0..=position - 1,
-            ">" if position + 1 < RELEASES.len() => position + 1..=RELEASES.len() - 1,
-            "" => position..=position,
-            _ => return Err(D::Error::custom(format!("no release is {text:?}"))),
-        };
-        Ok(Self { least: RELEASES[*range.start()].1, most: RELEASES[*range.end()].1 })
-    }
 }
 
 /// What is wrong with a manifest.
@@ -495,7 +387,6 @@ mod tests {
     use crate::config::overlay::TreeFile;
     use crate::fs::path::FsPath;
     use crate::fs::volume::Volume;
-    use crate::inventory::types::Release;
 
     fn tree() -> Vec<TreeFile> {
         vec![TreeFile {
@@ -540,26 +431,6 @@ mod tests {
         assert_eq!(manifest.mask[0].unit, "c.service");
         assert_eq!(manifest.packages, ["nfs-common"]);
         assert!(manifest.params["key"].secret);
-    }
-
-    #[test]
-    fn compares_releases() {
-        let passing = |test: &str| {
-            let text = format!("[[file]]\npath = \"/x\"\nremove = true\nwhen = {{ release = \"{test}\" }}");
-            let when = manifest(&text).files[0].when.clone();
-            let test = when.release.unwrap();
-            super::RELEASES
-                .iter()
-                .filter(|(_, r)| test.any(|test| test.holds(*r)))
-                .map(|(name, _)| *name)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(passing("buster"), ["buster"]);
-        assert_eq!(passing("<= stretch"), ["jessie", "stretch"]);
-        assert_eq!(passing("<stretch"), ["jessie"]);
-        assert_eq!(passing(">= bookworm"), ["bookworm", "trixie"]);
-        assert_eq!(passing("> bookworm"), ["trixie"]);
-        assert!(Release::Bookworm < Release::Trixie);
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub(super) fn cluster(first: &Node) -> Cluster {
     Cluster {
         name: "plexi".to_owned(),
         source: Source::Profile("test".to_owned()),
+        profile: None,
         base_dir: PathBuf::new(),
         nodes,
         swarm: None,

@@ -1,12 +1,15 @@
 //! Plans of whole nodes, for every release.
 
-mod node;
+mod accounts;
+mod first_boot;
+mod network;
 mod overlays;
 mod refusals;
+mod shown;
 mod sizes;
 
 use crate::config::overlay::LoadedOverlay;
-use crate::config::types::{Cluster, Node, NodeSecrets};
+use crate::config::types::{Cluster, Node, NodeSecrets, Secret, SecretSource, Wifi};
 use crate::fs::metadata::Meta;
 use crate::inventory::types::{Inventory, Release};
 use crate::plan::change::{Action, Content, FileSpec, Plan, Volume};
@@ -119,4 +122,18 @@ fn is_removed(plan: &Plan, path: &str) -> bool {
 
 fn is_removed_from_boot(plan: &Plan, path: &str) -> bool {
     matches!(planned(plan, Volume::Boot, path), Some(Action::Remove))
+}
+
+/// A bench whose node is on Wi-Fi.
+fn with_wifi(release: Release) -> Bench {
+    let mut bench = Bench::new(release);
+    bench.node.network.interface = "wlan0".to_owned();
+    bench.node.network.wifi = Some(Wifi {
+        ssid: "lab".to_owned(),
+        psk: SecretSource::Prompt("x".to_owned()),
+        country: "DE".to_owned(),
+        hidden: true,
+    });
+    bench.secrets.wifi_psk = Some(Secret::new("ab".repeat(32)));
+    bench
 }

@@ -1,11 +1,17 @@
 //! Overlays in a plan: parameters, conditions, templates, secrets, conflicts.
 
-use crate::config::overlay::LoadedOverlay;
+use crate::config::overlay::{LoadedOverlay, ParamType, load};
 use crate::config::types::{OverlayUse, Role, Secret};
 use crate::fs::metadata::Meta;
 use crate::inventory::types::Release;
+use crate::plan::accounts;
 use crate::plan::change::{Action, Volume};
-use crate::plan::samples::{overlay, path};
+use crate::plan::draft::Draft;
+use crate::plan::image::Image;
+use crate::plan::overlay::{Use, plan as plan_overlay};
+use crate::plan::render::{ParamValue, Renderer};
+use crate::plan::samples::{RELEASES, overlay};
+use crate::plan::units::Units;
 use crate::plan::{overlay_names, secret_params};
 
 use super::{Bench, is_masked, is_removed, link, meta, planned, spec, text};
@@ -239,5 +245,42 @@ fn names_and_secrets_to_ask_for_are_listed() {
     let asked = secret_params(&bench.node, &bench.overlays);
     assert_eq!(asked.iter().map(|(index, name, _)| (*index, *name)).collect::<Vec<_>>(), [(0, "key")]);
     assert!(asked[0].2.is_table());
-    assert_eq!(path("/x").as_str(), "/x");
+}
+
+/// Every overlay of the repository renders for every release, whether a plan would select it or not.
+#[test]
+fn every_overlay_of_the_folder_renders_for_every_release() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("overlays");
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().unwrap().is_dir())
+        .map(|entry| entry.file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let overlays = load(None, names.iter().map(String::as_str)).unwrap_or_else(|errors| panic!("{errors:?}"));
+    assert!(overlays.len() >= 14, "{names:?}");
+    for release in RELEASES {
+        let bench = Bench::new(release);
+        let inputs = bench.inputs();
+        let names = accounts::plan(&inputs, &mut Draft::default());
+        for overlay in &overlays {
+            let params = overlay.manifest.params.iter().map(|(name, param)| {
+                let value = match param.kind {
+                    _ if param.secret => ParamValue::Secret(Secret::new("s".to_owned())),
+                    ParamType::String => ParamValue::Plain("text".into()),
+                    ParamType::Integer => ParamValue::Plain(1.into()),
+                    ParamType::Boolean => ParamValue::Plain(true.into()),
+                    ParamType::List => ParamValue::Plain(vec!["a", "b"].into()),
+                };
+                (name.clone(), value)
+            });
+            let used = Use { overlay, params: params.collect() };
+            let (mut draft, mut units) = (Draft::default(), Units::default());
+            plan_overlay(&inputs, &Renderer::new(&inputs), &names, &used, &mut units, &mut draft);
+            units.plan(Image { inventory: inputs.inventory }, &mut draft);
+            let (changes, _) = draft.finish().unwrap_or_else(|errors| panic!("{overlay}: {errors:?}"));
+            assert!(changes.iter().all(|change| !change.why.is_empty()), "{overlay}");
+        }
+    }
 }
