@@ -7,6 +7,8 @@ use crate::fs::FsReader;
 use crate::fs::error::FsError;
 use crate::fs::metadata::Meta;
 
+type Operation = dyn Fn(&mut Ext4Editor<Vec<u8>>) -> Result<(), FsError>;
+
 /// Everything the editor can do, errors passed over.
 fn exercise(image: Vec<u8>) {
     if let Ok(facts) = Ext4Facts::open(&image) {
@@ -19,7 +21,7 @@ fn exercise(image: Vec<u8>) {
         }
     }
     let meta = Meta::root(0o644);
-    let operations: [&dyn Fn(&mut Ext4Editor<Vec<u8>>) -> Result<(), FsError>; 8] = [
+    let operations: [&Operation; 8] = [
         &|editor| editor.replace(&path("/etc/big"), meta, &mut &b"x"[..], 1, Keep::Xattrs),
         &|editor| editor.remove_file(&path("/etc/longlink")),
         &|editor| editor.remove_file(&path("/etc/tty")),
