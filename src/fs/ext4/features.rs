@@ -67,6 +67,9 @@ const RO_NAMES: &[(u32, &str)] = &[
     (0x8000, "verity"),
 ];
 
+/// Those that tune2fs can take from a filesystem.
+const REMOVABLE: &[&str] = &["mmp", "quota", "project", "fast_commit"];
+
 /// The three feature words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Features {
@@ -115,11 +118,11 @@ impl Features {
         if purpose == Purpose::Edit {
             refuse(self.ro_compat & !RO_ACCEPTED, RO_NAMES, "ro_compat")?;
             if self.has_compat(COMPAT_FAST_COMMIT) {
-                return Err(FsError::unsupported("fast_commit (tune2fs -O ^fast_commit turns it off)"));
+                return Err(FsError::unsupported(with_way_out("fast_commit")));
             }
         }
         if self.has_compat(COMPAT_SPARSE_SUPER2) {
-            return Err(FsError::unsupported("sparse_super2"));
+            return Err(FsError::unsupported(with_way_out("sparse_super2")));
         }
         Ok(())
     }
@@ -129,8 +132,17 @@ fn refuse(bits: u32, names: &[(u32, &str)], word: &str) -> Result<(), FsError> {
     if bits == 0 {
         return Ok(());
     }
-    let known = names.iter().find(|(bit, _)| bits & bit != 0).map(|(_, name)| (*name).to_owned());
+    let known = names.iter().find(|(bit, _)| bits & bit != 0).map(|(_, name)| with_way_out(name));
     Err(FsError::unsupported(known.unwrap_or_else(|| format!("the unknown {word} feature {bits:#x}"))))
+}
+
+/// Names a feature and how to get rid of it.
+fn with_way_out(name: &str) -> String {
+    if REMOVABLE.contains(&name) {
+        format!("{name} (tune2fs -O ^{name} turns it off)")
+    } else {
+        format!("{name} (it has to be made without: mke2fs -O ^{name})")
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ mod resize_inode;
 mod resolve;
 mod store;
 mod superblock;
+#[cfg(test)]
+mod tests;
 mod used;
 mod view;
 mod xattr;
