@@ -333,7 +333,7 @@ fn a_large_file_streams() {
     if !oracles_for("a_large_file_streams") {
         return;
     }
-    let space = Workspace::new();
+    let space = Workspace::on_disk();
     let image = space.path("image");
     fs::File::create(&image).expect("creating").set_len(3 << 30).expect("sizing");
     run("mke2fs", &[&"-q", &"-F", &"-t", &"ext4", &"-O", &"^huge_file,^64bit", &image]);

@@ -34,7 +34,7 @@ fn fsops(image: &Path, options: &[&str], script: &str) -> Output {
         .arg(image)
         .args(options)
         .arg(&path)
-        .env("SOURCE_DATE_EPOCH", "1800000000")
+        .env("SOURCE_DATE_EPOCH", "1750000000")
         .output()
         .expect("running the driver")
 }

@@ -190,6 +190,9 @@ fn assert_backup_knows(image: &Path, size: u64) {
     let block = field(&primary, "Block size:");
     let per_group = field(&primary, "Blocks per group:");
     let first = field(&primary, "First block:") + per_group;
+    if field(&primary, "Block count:") <= first {
+        return;
+    }
     let backup = run(
         "dumpe2fs",
         &[&"-h", &"-o", &format!("superblock={first}"), &"-o", &format!("blocksize={block}"), &image],

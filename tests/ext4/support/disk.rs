@@ -70,8 +70,16 @@ pub(crate) fn fixture(name: &str) -> Vec<u8> {
 pub(crate) struct Workspace(tempfile::TempDir);
 
 impl Workspace {
-    /// Makes one.
+    /// Makes one, in memory where there is a place for that: mounting and checking thousands of small
+    /// images would wait for a disk most of the time.
     pub(crate) fn new() -> Self {
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        Self(tempfile::Builder::new().prefix("pibake-ext4-").tempdir_in(folder).expect("making a folder"))
+    }
+
+    /// Makes one on a disk, for what is too large for memory.
+    pub(crate) fn on_disk() -> Self {
         Self(tempfile::Builder::new().prefix("pibake-ext4-").tempdir().expect("making a folder"))
     }
 
