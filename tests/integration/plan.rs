@@ -14,7 +14,8 @@ use pibake::fs::path::FsPath;
 use pibake::inventory::types::{Arch, FirstBootHook, Inventory, Layout, NetworkStack, Release, Space};
 use pibake::plan::change::{Plan, Volume};
 use pibake::plan::{Inputs, PlanErrors, build, overlay_names, show};
-use pibake::state::identity::{HostKey, NodeIdentity, Seed};
+use pibake::seed::Seed;
+use pibake::state::identity::{HostKey, NodeIdentity};
 use zeroize::Zeroizing;
 
 const CMDLINE: &str = "console=tty1 root=PARTUUID=0ff22469-02 rootwait quiet init=/usr/lib/raspberrypi-sys-mods/firstboot\n";
@@ -101,6 +102,7 @@ fn plan(node: &Node, overlays: &[LoadedOverlay]) -> Result<Plan, PlanErrors> {
     let cluster = Cluster {
         name: "plexi".to_owned(),
         source: Source::File(PathBuf::from("pibake.toml")),
+        profile: None,
         base_dir: PathBuf::new(),
         nodes: vec![node.clone()],
         swarm: None,
