@@ -1,6 +1,7 @@
 //! The program and the library from outside: one binary, a module a subject.
 
 mod arrows;
+mod cli;
 mod cluster_file;
 mod device_policy;
 mod flash_lib;

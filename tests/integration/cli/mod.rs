@@ -1,0 +1,15 @@
+//! The program as people run it: its own process, over the demo image, in directories of its own.
+
+mod alone;
+mod desk;
+mod determinism;
+mod help;
+mod image;
+mod json;
+mod killed;
+mod observers;
+mod refused_images;
+mod secrets;
+mod status;
+mod sudo;
+mod together;
