@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
-pub use crate::fs::volume::Volume;
+use crate::fs::volume::Volume;
 
 /// A file's bytes, or where to stream them from.
 #[derive(Clone)]

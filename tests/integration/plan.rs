@@ -11,8 +11,9 @@ use pibake::config::types::{
     User,
 };
 use pibake::fs::path::FsPath;
+use pibake::fs::volume::Volume;
 use pibake::inventory::types::{Arch, FirstBootHook, Inventory, Layout, NetworkStack, Release, Space};
-use pibake::plan::change::{Plan, Volume};
+use pibake::plan::change::Plan;
 use pibake::plan::{Inputs, PlanErrors, build, overlay_names, show};
 use pibake::seed::Seed;
 use pibake::state::identity::{HostKey, NodeIdentity};

@@ -10,7 +10,11 @@ use super::image::write_sparse;
 pub(super) fn phases(ran: &Ran) -> Vec<String> {
     let started = |event: &serde_json::Value| event["event"] == "start";
     let events = ran.events();
-    events.iter().filter(|event| started(event)).map(|event| event["phase"].as_str().unwrap().to_owned()).collect()
+    events
+        .iter()
+        .filter(|event| started(event))
+        .map(|event| event["phase"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
@@ -93,7 +97,10 @@ fn quiet_says_nothing_when_nothing_is_wrong() {
 #[test]
 fn what_plan_prints() {
     let desk = Desk::bare();
-    desk.write("pibake.toml", include_str!("../../../profiles/demo.toml").replace("source = \"\"", "source = \"base.img.zst\""));
+    desk.write(
+        "pibake.toml",
+        include_str!("../../../profiles/demo.toml").replace("source = \"\"", "source = \"base.img.zst\""),
+    );
     // Without a state there are placeholders in place of keys and derived ids: the same on every machine.
     assert_snapshot("plan.txt", &desk.run(&["plan", "--all"]).ends(0).out);
     assert_snapshot("plan-verbose.txt", &desk.run(&["plan", "--all", "-v"]).ends(0).out);
