@@ -7,8 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Bakes Raspberry Pi cards: one stock image and one cluster file in, proven cards out.
 #[derive(Debug, Parser)]
 #[command(name = "pibake", version, max_term_width = 80, disable_help_subcommand = true)]
-#[command(after_help = "Exit status: 0 done, 1 failed, 2 usage or cluster file wrong, 3 target refused,\n\
-    4 the card does not hold what it should, 130 interrupted.")]
+#[command(
+    after_help = "Examples:\n  pibake demo\n  pibake init single\n  pibake flash --node pi1 /dev/sdb\n\n\
+    Exit status: 0 done, 1 failed, 2 usage or cluster file wrong, 3 target refused,\n\
+    4 the card does not hold what it should, 130 interrupted."
+)]
 pub struct Cli {
     /// Options that every command takes.
     #[command(flatten)]
@@ -23,7 +26,7 @@ pub struct Cli {
 #[command(next_help_heading = "Common options")]
 pub struct Common {
     /// The cluster file
-    #[arg(short, long, global = true, env = "PIBAKE_CLUSTER", value_name = "FILE")]
+    #[arg(short, long, global = true, env = "PIBAKE_CLUSTER", hide_env_values = true, value_name = "FILE")]
     pub cluster: Option<PathBuf>,
     /// A built-in or own profile as it is, in place of a cluster file
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "cluster")]
@@ -82,12 +85,14 @@ pub enum Command {
     ///
     /// Needs nothing but this program: the base image is a small one shaped like Raspberry Pi OS that is
     /// built in. Shows what was written and proves it.
+    #[command(after_help = "Example:\n  pibake demo --dir /tmp/demo")]
     Demo {
         /// Where to put the files
         #[arg(long, value_name = "DIR", default_value = "pibake-demo")]
         dir: PathBuf,
     },
     /// Write a commented cluster file and the state; without PROFILE, list them
+    #[command(after_help = "Examples:\n  pibake init\n  pibake init lab --dir ~/lab")]
     Init {
         /// The profile to start from
         profile: Option<String>,
@@ -96,6 +101,8 @@ pub enum Command {
         dir: PathBuf,
     },
     /// Show what would be written, file by file, and why; secrets redacted
+    #[command(after_help = "Examples:\n  pibake plan --all\n  \
+        pibake plan --node pi1 -v     with the content of small files")]
     Plan {
         #[command(flatten)]
         #[allow(missing_docs)]
@@ -105,6 +112,8 @@ pub enum Command {
         allow_two_managers: bool,
     },
     /// Bake card images into files
+    #[command(after_help = "Examples:\n  pibake bake --all -o cards\n  \
+        pibake bake --node pi1,pi2 --format img.zst")]
     Bake {
         #[command(flatten)]
         #[allow(missing_docs)]
@@ -123,6 +132,8 @@ pub enum Command {
     ///
     /// Everything on the card is lost. What the card holds is shown first, and nothing is written before
     /// you have typed yes.
+    #[command(after_help = "Examples:\n  sudo pibake flash --node pi1 /dev/sdb\n  \
+        pibake flash --node pi1 card.img     a file of the card's size")]
     Flash {
         /// The node the card is for
         #[arg(long, value_name = "NAME")]
@@ -141,19 +152,25 @@ pub enum Command {
         allow_two_managers: bool,
     },
     /// Show which cards may be written, and why other disks may not
+    #[command(after_help = "Examples:\n  pibake devices\n  pibake devices --json")]
     Devices,
     /// Show partitions, filesystems, system, identity, and what pibake put there
+    #[command(after_help = "Examples:\n  pibake inspect 2024-11-19-raspios-bookworm-arm64-lite.img.xz\n  \
+        sudo pibake inspect /dev/sdb")]
     Inspect {
         /// An image, packed or not, or a device
         #[arg(value_name = "IMAGE|DEVICE")]
         target: PathBuf,
     },
     /// Print completions for a shell
+    #[command(after_help = "Example:\n  \
+        pibake completions bash > ~/.local/share/bash-completion/completions/pibake")]
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
     /// Print the manual page
+    #[command(after_help = "Example:\n  pibake man > pibake.1")]
     Man,
 }
 

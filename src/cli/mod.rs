@@ -6,7 +6,10 @@ pub mod prompt;
 pub mod survey;
 pub mod table;
 
-use std::io::Write;
+use std::fmt::Display;
+use std::io::{ErrorKind, Write};
+
+use anyhow::Context as _;
 
 use crate::error::advice_of;
 
@@ -19,6 +22,18 @@ pub fn set_color(color: args::Color) {
         args::Color::Never => ColorChoice::Never,
     }
     .write_global();
+}
+
+/// Prints to standard output. That a reader went away early is no error: it has seen enough.
+///
+/// # Errors
+/// When standard output cannot be written to for any other reason.
+pub fn print(text: impl Display) -> anyhow::Result<()> {
+    let mut out = anstream::stdout();
+    match write!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        done => done.context("writing to standard output"),
+    }
 }
 
 /// Prints an error as one chain, then what to do about it.

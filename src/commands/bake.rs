@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use serde_json::json;
 
 use crate::cli::args::{Format, NodeArgs};
+use crate::cli::print;
 use crate::cli::table::{Table, size};
 use crate::error::{Advise, ExitCode};
 
@@ -37,11 +38,10 @@ pub(super) fn run(
         locked.record_bake(&planned.node.name, &planned.plan.digest, planned.plan.bake_time)?;
         done.push((planned, baked));
     }
-    report(context, &done);
-    Ok(())
+    report(context, &done)
 }
 
-fn report(context: &Context, done: &[(Planned, Baked)]) {
+fn report(context: &Context, done: &[(Planned, Baked)]) -> anyhow::Result<()> {
     if context.common.json {
         let files: Vec<_> = done
             .iter()
@@ -56,7 +56,7 @@ fn report(context: &Context, done: &[(Planned, Baked)]) {
                 })
             })
             .collect();
-        println!("{:#}", json!({ "baked": files }));
+        print(format_args!("{:#}\n", json!({ "baked": files })))?;
     } else if !context.common.quiet {
         let mut table = Table::new(["NODE", "FILE", "CARD SIZE", "PROVED"]);
         for (planned, baked) in done {
@@ -67,9 +67,11 @@ fn report(context: &Context, done: &[(Planned, Baked)]) {
                 format!("{} paths, {}", baked.proof.paths, size(baked.proof.bytes)),
             ]);
         }
-        print!("{table}");
+        print(table)?;
         if let Some((planned, _)) = done.first() {
-            println!("bake time {} (the card's clock starts from it)", planned.plan.bake_time);
+            let time = planned.plan.bake_time;
+            print(format_args!("bake time {time} (the card's clock starts from it)\n"))?;
         }
     }
+    Ok(())
 }

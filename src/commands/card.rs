@@ -1,7 +1,7 @@
 //! Choosing a card: looking at it, refusing it, showing it, and asking.
 
 use std::fs::{File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -154,7 +154,8 @@ fn show(context: &Context, info: &DeviceInfo, node: &str, image_size: u64) {
     let mut lines = vec![format!("{}: {}", info.path.display(), describe(info))];
     lines.push(format!("  holds {}", content(context, info)));
     lines.push(format!("  will become {node} ({})", size(image_size)));
-    eprintln!("{}", lines.join("\n"));
+    // Whoever cannot see it is not asked either.
+    let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
 }
 
 /// Model, serial and size in a line.

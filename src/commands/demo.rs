@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use crate::cli::args::NodeArgs;
+use crate::cli::print;
 use crate::config::profile;
 use crate::error::{Advise, ExitCode, advised};
 
@@ -31,15 +32,15 @@ pub(super) fn run(mut context: Context, dir: &Path) -> anyhow::Result<()> {
     context.common.yes = true;
     context.cache_dir = context.cwd.join(dir).join("cache");
 
-    step(&context, "what would be written, and why", &format!("plan --node {NODE}"));
+    step(&context, "what would be written, and why", &format!("plan --node {NODE}"))?;
     let nodes = NodeArgs { nodes: vec![NODE.to_owned()], all: false };
     plan::run(&context, &nodes, false)?;
 
     let card = dir.join(CARD_NAME);
-    step(&context, "bake, write, read back", &format!("flash --node {NODE} {}", card.display()));
+    step(&context, "bake, write, read back", &format!("flash --node {NODE} {}", card.display()))?;
     flash::run(&context, NODE, &Wanted { device: card.clone(), unmount: false, allow_fixed: None }, false)?;
 
-    step(&context, "what the card holds now", &format!("inspect {}", card.display()));
+    step(&context, "what the card holds now", &format!("inspect {}", card.display()))?;
     inspect::run(&context, &card)?;
     context.note(format!("\neverything is in {}; remove it when you have seen enough", dir.display()));
     Ok(())
@@ -74,9 +75,10 @@ fn put(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 }
 
 /// Says which command does what comes next.
-fn step(context: &Context, what: &str, command: &str) {
+fn step(context: &Context, what: &str, command: &str) -> anyhow::Result<()> {
     if !context.common.json && !context.common.quiet {
         let bold = anstyle::Style::new().bold();
-        anstream::println!("\n{bold}{what}{bold:#}\n$ pibake {command}");
+        print(format_args!("\n{bold}{what}{bold:#}\n$ pibake {command}\n"))?;
     }
+    Ok(())
 }

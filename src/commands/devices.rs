@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 use serde_json::json;
 
+use crate::cli::print;
 use crate::cli::table::{Table, size};
 use crate::device::policy::{Options, assess};
 
@@ -24,8 +25,7 @@ pub(super) fn run(context: &Context) -> anyhow::Result<()> {
                 json!({ "device": info, "writable": refusals.is_empty(), "refusals": refusals })
             })
             .collect();
-        println!("{:#}", json!({ "devices": all }));
-        return Ok(());
+        return print(format_args!("{:#}\n", json!({ "devices": all })));
     }
     let mut table = Table::new(["DEVICE", "SIZE", "BUS", "MODEL", "SERIAL", "MAY BE WRITTEN"]);
     for (info, refusals) in &assessed {
@@ -39,6 +39,5 @@ pub(super) fn run(context: &Context) -> anyhow::Result<()> {
             if refusals.is_empty() { "yes".to_owned() } else { format!("no: {verdict}") },
         ]);
     }
-    print!("{table}");
-    Ok(())
+    print(table)
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 
 use crate::cli::args::NodeArgs;
+use crate::cli::print;
 use crate::cli::table::{Table, size};
 use crate::device::info::DeviceInfo;
 use crate::device::policy::ConfirmedTarget;
@@ -100,7 +101,8 @@ fn place(layout: &Layout, offset: u64) -> Option<String> {
 
 fn report(context: &Context, info: &DeviceInfo, receipt: &Receipt) -> anyhow::Result<()> {
     if context.common.json {
-        println!("{:#}", serde_json::to_value(receipt).context("writing the receipt as JSON")?);
+        let value = serde_json::to_value(receipt).context("writing the receipt as JSON")?;
+        print(format_args!("{value:#}\n"))?;
     } else if !context.common.quiet {
         let mut table = Table::new(["NODE", "CARD", "WRITTEN", "AT", "READ BACK AT", ""]);
         table.row([
@@ -111,7 +113,7 @@ fn report(context: &Context, info: &DeviceInfo, receipt: &Receipt) -> anyhow::Re
             format!("{}/s", size(receipt.verify_rate)),
             "verified, safe to remove".to_owned(),
         ]);
-        print!("{table}");
+        print(table)?;
     }
     Ok(())
 }

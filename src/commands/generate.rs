@@ -1,16 +1,17 @@
 //! Completions and the manual page, made from the command line's own definition.
 
-use std::io::{self, Write};
+use std::io::Write;
 
 use clap::CommandFactory;
 
 use crate::cli::args::Cli;
+use crate::cli::print;
 
 /// Prints the completions for a shell.
 pub(super) fn completions(shell: clap_complete::Shell) -> anyhow::Result<()> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "pibake", &mut text);
-    print(&text)
+    print(String::from_utf8_lossy(&text))
 }
 
 /// Prints the manual page: the program's, then one section for each command.
@@ -25,10 +26,5 @@ pub(super) fn man() -> anyhow::Result<()> {
         page.render_description_section(&mut text)?;
         page.render_options_section(&mut text)?;
     }
-    print(&text)
-}
-
-fn print(text: &[u8]) -> anyhow::Result<()> {
-    io::stdout().lock().write_all(text)?;
-    Ok(())
+    print(String::from_utf8_lossy(&text))
 }

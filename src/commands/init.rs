@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::cli::print;
 use crate::cli::table::Table;
 use crate::config::profile;
 use crate::error::{Advise, ExitCode, advised};
@@ -15,8 +16,7 @@ use super::context::Context;
 
 pub(super) fn run(context: &Context, name: Option<&str>, dir: &Path) -> anyhow::Result<()> {
     let Some(name) = name else {
-        list();
-        return Ok(());
+        return list();
     };
     let key = profile::find_public_key(&context.invoker.home);
     let text = profile::template(name, key.as_deref()).ok_or_else(|| {
@@ -35,12 +35,12 @@ pub(super) fn run(context: &Context, name: Option<&str>, dir: &Path) -> anyhow::
     Ok(())
 }
 
-fn list() {
+fn list() -> anyhow::Result<()> {
     let mut table = Table::new(["PROFILE", "WHAT IT IS"]);
     for profile in profile::list() {
         table.row([profile.name, profile.description]);
     }
-    print!("{table}");
+    print(table)
 }
 
 /// Writes a file that is not there yet.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use crate::cli::print;
 use crate::cli::survey::in_full;
 use crate::disk::block::BlockRead;
 use crate::error::{Advise, ExitCode};
@@ -20,11 +21,11 @@ use super::context::Context;
 pub(super) fn run(context: &Context, target: &Path) -> anyhow::Result<()> {
     let survey = survey(&open(context, target)?);
     if context.common.json {
-        println!("{:#}", serde_json::to_value(&survey).context("writing what was found as JSON")?);
+        let value = serde_json::to_value(&survey).context("writing what was found as JSON")?;
+        print(format_args!("{value:#}\n"))
     } else {
-        print!("{}", in_full(&survey));
+        print(in_full(&survey))
     }
-    Ok(())
 }
 
 /// A disk as it is; a file unpacked if it is packed. A file that is no image may still be a card that was

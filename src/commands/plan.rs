@@ -4,6 +4,7 @@ use data_encoding::HEXLOWER;
 use serde_json::json;
 
 use crate::cli::args::NodeArgs;
+use crate::cli::print;
 use crate::plan::show;
 use crate::state::State;
 
@@ -19,14 +20,14 @@ pub(super) fn run(context: &Context, nodes: &NodeArgs, allow_two_managers: bool)
     let changed = changed_since_flashed(state.as_ref(), &plans)?;
     if context.common.json {
         let views: Vec<_> = plans.iter().map(|planned| show::view(&planned.plan, true)).collect();
-        println!("{:#}", json!({ "plans": views, "changed_since_flashed": changed }));
-        return Ok(());
+        let document = json!({ "plans": views, "changed_since_flashed": changed });
+        return print(format_args!("{document:#}\n"));
     }
     for planned in &plans {
-        print!("{}", show::text(&planned.plan, context.common.verbose));
+        print(show::text(&planned.plan, context.common.verbose))?;
     }
     if !changed.is_empty() {
-        println!("\nflashed with another plan than this: {}", changed.join(", "));
+        print(format_args!("\nflashed with another plan than this: {}\n", changed.join(", ")))?;
     }
     Ok(())
 }
