@@ -1,6 +1,7 @@
 //! Taking and giving back blocks and inodes.
 
 use super::super::error::FsError;
+use super::group::BLOCK_UNINIT;
 use super::store::Store;
 use crate::disk::block::{BlockRead, BlockWrite};
 
@@ -155,8 +156,10 @@ impl<D: BlockWrite> Store<D> {
         bitmap.mark(index, 1, true);
         if self.has_uninit_groups() {
             self.lower_unused(group, index)?;
-            // The kernel, too, never leaves a group with inodes in use but without a block bitmap.
-            self.block_bitmap_mut(group)?;
+            if self.groups[group as usize].descriptor.has(BLOCK_UNINIT) {
+                // The kernel, too, never leaves a group with inodes in use but without a block bitmap.
+                self.block_bitmap_mut(group)?;
+            }
         }
         self.count_free_inodes(group, -1, directory);
         Ok(group * per_group + index + 1)

@@ -252,8 +252,8 @@ impl<D: BlockWrite> Ext4Editor<D> {
     /// A rest too small for a group of its own stays unused, as with resize2fs.
     ///
     /// # Errors
-    /// `Unsupported` when it would shrink or the descriptors have no room to grow, `Io` when the medium is
-    /// shorter, `Corrupt`, or a read or write error.
+    /// `Unsupported` when block numbers or the table of descriptors have no room to grow, `Io` when the medium is
+    /// shorter or the filesystem larger than that, `Corrupt`, or a read or write error.
     pub fn grow(&mut self, new_size: u64) -> Result<(), FsError> {
         let Some(growth) = self.store().plan_growth(new_size)? else { return Ok(()) };
         self.change(|editor| editor.store_mut().apply_growth(&growth))

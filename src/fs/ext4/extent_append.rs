@@ -148,3 +148,68 @@ impl<D: BlockWrite> Store<D> {
         self.write_block(block, &node.bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::extent::Extent;
+    use super::super::inode::Inode;
+    use super::super::map::Piece;
+    use super::super::tests::{LEGACY, SMALL, open, unpack};
+    use super::plant;
+
+    /// A root of 4 and blocks of 84 entries: past 336 extents there are two levels of blocks.
+    #[test]
+    fn trees_grow_to_every_depth_and_keep_their_order() {
+        for fixture in [SMALL, LEGACY] {
+            for (count, depth, blocks) in
+                [(4, 0, 0), (5, 1, 1), (85, 1, 2), (336, 1, 4), (337, 2, 6), (500, 2, 7)]
+            {
+                let mut editor = open(unpack(fixture));
+                let store = editor.store_mut();
+                let mut inode = Inode::blank(100, 128, 0);
+                plant(&mut inode);
+                let piece = |at: u32| Extent {
+                    logical: at * 2,
+                    start: 40 + u64::from(at % 2),
+                    len: 1,
+                    written: true,
+                };
+                let extents: Vec<Extent> = (0..count).map(piece).collect();
+                let (first, second) = extents.split_at(count as usize / 2);
+                let taken = store.append_extents(&mut inode, first).unwrap()
+                    + store.append_extents(&mut inode, second).unwrap();
+                assert_eq!((store.extent_root(&inode).unwrap().depth(), taken), (depth, blocks), "{count}");
+                let (mut seen, mut nodes) = (Vec::new(), 0);
+                store
+                    .walk_extents(&inode, &mut |piece| {
+                        match piece {
+                            Piece::Data(extent) => seen.push(extent),
+                            Piece::Tree(_) => nodes += 1,
+                        }
+                        Ok(())
+                    })
+                    .unwrap();
+                assert_eq!((seen, nodes), (extents.clone(), blocks));
+                for extent in extents {
+                    assert_eq!(store.find_extent(&inode, extent.logical).unwrap(), Some(extent));
+                    assert_eq!(store.find_extent(&inode, extent.logical + 1).unwrap(), None);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_become_one() {
+        let mut editor = open(unpack(SMALL));
+        let store = editor.store_mut();
+        let mut inode = Inode::blank(100, 256, 32);
+        plant(&mut inode);
+        for at in 0..100 {
+            let next = Extent { logical: at, start: 40 + u64::from(at), len: 1, written: true };
+            store.append_extents(&mut inode, &[next]).unwrap();
+        }
+        let whole = Extent { logical: 0, start: 40, len: 100, written: true };
+        assert_eq!(store.find_extent(&inode, 57).unwrap(), Some(whole));
+        assert_eq!(store.extent_root(&inode).unwrap().count(), 1);
+    }
+}

@@ -60,10 +60,9 @@ impl<D: BlockRead> Store<D> {
 
     fn check_target(&self, target: &Geometry) -> Result<(), FsError> {
         if target.blocks < self.geometry.blocks {
-            return Err(FsError::unsupported(format!(
-                "more blocks ({}) than the new size holds ({}), and shrinking it is something",
-                self.geometry.blocks, target.blocks
-            )));
+            let what =
+                format!("growing to {} blocks a filesystem of {}", target.blocks, self.geometry.blocks);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what).into());
         }
         // With a resize inode, too: it holds 32-bit block numbers.
         let narrow = !self.superblock.features().has_incompat(INCOMPAT_64BIT)

@@ -157,3 +157,56 @@ fn translate(error: Ext4Error, path: &FsPath) -> FsError {
         other => FsError::corrupt(format!("{path}: {other}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{ALL, SMALL, path, unpack, view};
+    use super::Ext4Reader;
+    use crate::fs::FsReader;
+    use crate::fs::error::FsError;
+    use crate::fs::metadata::{FileType, Meta};
+
+    #[test]
+    fn reads_files_links_and_directories() {
+        for fixture in ALL {
+            let reader = view(&unpack(fixture));
+            assert_eq!(reader.read(&path("/etc/hosts"), 20).unwrap(), b"127.0.0.1 localhost\n");
+            let stat = reader.stat(&path("/lib")).unwrap().unwrap();
+            assert_eq!((stat.kind, stat.meta.uid), (FileType::Directory, 0));
+            let stat = reader.stat_no_follow(&path("/lib")).unwrap().unwrap();
+            assert_eq!((stat.kind, stat.meta.mode, stat.size), (FileType::Symlink, 0o777, 7));
+            assert_eq!(reader.stat(&path("/etc/hosts")).unwrap().unwrap().meta, Meta::root(0o644));
+            assert_eq!(reader.read_link(&path("/lib")).unwrap(), b"usr/lib");
+            let mut sink = Vec::new();
+            assert_eq!(reader.read_to(&path("/etc/big"), &mut sink).unwrap(), 4800 * 64);
+            assert!(sink.ends_with(b"4799\n"));
+            let names = reader.read_dir(&path("/etc")).unwrap();
+            assert!(names.is_sorted_by(|left, right| left.name < right.name));
+            let tty = names.iter().find(|entry| entry.name == b"tty").unwrap();
+            assert_eq!(tty.kind, FileType::Special);
+        }
+    }
+
+    #[test]
+    fn missing_is_not_an_error_and_errors_are_told_apart() {
+        let reader = view(&unpack(SMALL));
+        assert_eq!(reader.stat(&path("/none")).unwrap(), None);
+        assert_eq!(reader.stat(&path("/etc/hosts/none")).unwrap(), None);
+        assert!(matches!(reader.stat(&path("/loop1")), Err(FsError::SymlinkLoop { .. })));
+        assert!(matches!(reader.read(&path("/none"), 9), Err(FsError::NotFound { .. })));
+        assert!(matches!(reader.read(&path("/etc"), 9), Err(FsError::NotAFile { .. })));
+        assert!(matches!(
+            reader.read(&path("/etc/hosts"), 19),
+            Err(FsError::TooLarge { size: 20, limit: 19, .. })
+        ));
+        assert!(matches!(reader.read_dir(&path("/etc/hosts")), Err(FsError::NotADirectory { .. })));
+        assert!(matches!(reader.read_dir(&path("/none")), Err(FsError::NotFound { .. })));
+        assert!(matches!(reader.read_link(&path("/etc")), Err(FsError::BadName { .. })));
+    }
+
+    #[test]
+    fn what_is_no_ext4_is_corrupt() {
+        assert!(matches!(Ext4Reader::open(vec![0; 1 << 16]), Err(FsError::Corrupt { .. })));
+        assert!(matches!(Ext4Reader::open(vec![0; 10]), Err(FsError::Io(_))));
+    }
+}
