@@ -156,7 +156,11 @@ pub(super) fn cluster(name: &str, more: &str, nodes: &[&str]) -> String {
         .zip(nodes)
         .map(|(at, node)| format!("\n[[node]]\nname = \"{node}\"\naddress = \"192.168.7.{at}/24\"\n"))
         .collect();
-    let user = if more.contains("[user]") { String::new() } else { format!("[user]\nauthorized_keys = [\"{KEY}\"]\n") };
+    let user = if more.contains("[user]") {
+        String::new()
+    } else {
+        format!("[user]\nauthorized_keys = [\"{KEY}\"]\n")
+    };
     format!("name = \"{name}\"\n\n[image]\nsource = \"base.img.zst\"\n\n{user}{more}{nodes}")
 }
 
