@@ -21,8 +21,9 @@ use crate::fs::ext4::{Ext4Editor, Keep, Stamp};
 use crate::fs::fat::FatVolume;
 use crate::fs::metadata::{FileType, Meta};
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::Layout;
-use crate::plan::change::{Action, Change, Content, FileSpec, Plan, Volume};
+use crate::plan::change::{Action, Change, Content, FileSpec, Plan};
 
 /// Why a plan could not be carried out.
 #[derive(Debug, thiserror::Error)]

@@ -20,9 +20,10 @@ use crate::fs::ext4::{Ext4Facts, Ext4Reader};
 use crate::fs::fat::FatVolume;
 use crate::fs::metadata::{FileType, Meta, Stat};
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::inventory::types::Layout;
-use crate::plan::change::{Action, Change, Content, FileSpec, Plan, Volume};
+use crate::plan::change::{Action, Change, Content, FileSpec, Plan};
 use crate::progress::{Event, Phase, Progress};
 
 /// `FS_IMMUTABLE_FL` of the kernel's `include/uapi/linux/fs.h`.

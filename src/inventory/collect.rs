@@ -39,7 +39,7 @@ const BOOT_TEXTS: [&str; 17] = [
 ];
 
 /// Texts of the root filesystem.
-const ROOT_TEXTS: [&str; 41] = [
+const ROOT_TEXTS: [&str; 42] = [
     "/boot/cmdline.txt",
     "/boot/config.txt",
     "/etc/adjtime",
@@ -78,6 +78,7 @@ const ROOT_TEXTS: [&str; 41] = [
     "/usr/share/i18n/SUPPORTED",
     "/usr/share/pibake/manifest.json",
     "/var/lib/NetworkManager/NetworkManager.state",
+    "/var/lib/dbus/machine-id",
     "/var/lib/dpkg/arch",
     "/var/lib/systemd/clock",
     "/var/lib/systemd/timesync/clock",

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
-pub use crate::fs::volume::Volume;
+use crate::fs::volume::Volume;
 
 /// A file's bytes, or where to stream them from.
 #[derive(Clone)]
@@ -130,8 +130,8 @@ pub struct Plan {
     pub bake_time: i64,
     /// Things a person should know that are no errors.
     pub warnings: Vec<String>,
-    /// SHA-256 over everything above that decides the bytes written, secrets included (so it is safe to
-    /// record: the digest is keyed with the state seed).
+    /// Tells whether two plans write the same, keyed with the state seed; made with stand-ins for the
+    /// secrets and the bake time, so that `pibake plan`, which asks for neither, gets it too.
     pub digest: [u8; 32],
 }
 
@@ -140,7 +140,7 @@ pub struct Plan {
 pub struct DiskPlan {
     /// The new MBR disk signature; `None` leaves the image's own.
     pub disk_id: Option<u32>,
-    /// The image's size after growing, in bytes: a multiple of 4 MiB, never less than the base image's.
-    /// The root partition and its ext4 then reach to the end.
+    /// The image's size in bytes: the base image's own when nothing asks for more, else a multiple of
+    /// 4 MiB, and the root partition and its ext4 then reach to the end.
     pub image_size: u64,
 }

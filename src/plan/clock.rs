@@ -5,8 +5,9 @@ use time::macros::format_description;
 
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::Release;
-use crate::plan::change::{Action, Content, FileSpec, Volume};
+use crate::plan::change::{Action, Content, FileSpec};
 
 use super::accounts::Names;
 use super::build::Inputs;

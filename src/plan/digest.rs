@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::config::types::{NodeSecrets, Secret};
-use crate::plan::change::{Action, Content, FileSpec, Plan, Volume};
+use crate::fs::volume::Volume;
+use crate::plan::change::{Action, Content, FileSpec, Plan};
 use crate::state::identity::{HostKey, NodeIdentity};
 
 use super::build::{Inputs, build_once};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
-use crate::plan::change::{Action, Change, Content, FileSpec, Volume};
+use crate::fs::volume::Volume;
+use crate::plan::change::{Action, Change, Content, FileSpec};
 
 use super::error::PlanError;
 

@@ -4,8 +4,9 @@
 use crate::config::types::FirstBoot;
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::{FirstBootHook, Release};
-use crate::plan::change::{Action, Content, FileSpec, Volume};
+use crate::plan::change::{Action, Content, FileSpec};
 
 use super::build::Inputs;
 use super::cmdline::Cmdline;

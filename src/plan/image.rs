@@ -2,8 +2,8 @@
 
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::Inventory;
-use crate::plan::change::Volume;
 
 use super::error::PlanError;
 

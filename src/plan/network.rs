@@ -3,8 +3,8 @@
 use crate::config::types::ResolvConf;
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::NetworkStack;
-use crate::plan::change::Volume;
 
 use super::build::Inputs;
 use super::draft::{Draft, Reason};

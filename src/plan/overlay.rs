@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::config::overlay::{FileRule, LoadedOverlay, Made, TreeFile, When};
 use crate::fs::metadata::Meta;
-use crate::plan::change::{Action, Content, FileSpec, Volume};
+use crate::fs::volume::Volume;
+use crate::plan::change::{Action, Content, FileSpec};
 
 use super::accounts::Names;
 use super::build::Inputs;

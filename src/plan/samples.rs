@@ -13,8 +13,8 @@ use crate::config::types::{
 };
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::{Arch, FirstBootHook, Inventory, Layout, NetworkStack, Release, Space};
-use crate::plan::change::Volume;
 use crate::seed::Seed;
 use crate::state::identity::{HostKey, NodeIdentity};
 

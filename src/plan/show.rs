@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
-use crate::plan::change::{Action, Change, Content, FileSpec, Plan, Volume};
+use crate::fs::volume::Volume;
+use crate::plan::change::{Action, Change, Content, FileSpec, Plan};
 
 /// Texts up to this many bytes are shown whole.
 const SHOWN: usize = 4096;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::fs::path::FsPath;
-use crate::plan::change::{Action, Change, Volume};
+use crate::fs::volume::Volume;
+use crate::plan::change::{Action, Change};
 
 use super::build::Inputs;
 use super::draft::Draft;

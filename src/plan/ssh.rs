@@ -6,8 +6,9 @@ use zeroize::Zeroizing;
 
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::Release;
-use crate::plan::change::{Content, Volume};
+use crate::plan::change::Content;
 
 use super::build::Inputs;
 use super::draft::{Draft, Reason};

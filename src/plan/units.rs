@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::Release;
-use crate::plan::change::{Action, Content, Volume};
+use crate::plan::change::{Action, Content};
 
 use super::draft::{Draft, Reason};
 use super::error::PlanError;

@@ -260,6 +260,24 @@ fn long_chains_of_links() {
     assert!(matches!(editor.stat(&at("/chain-59/size-1")), Err(FsError::SymlinkLoop { .. })));
 }
 
+/// Blocks that are allocated but were never written read as zeros, whatever the medium holds there.
+#[test]
+fn unwritten_blocks_are_zeros() {
+    if !oracles_for("unwritten_blocks_are_zeros") {
+        return;
+    }
+    let space = Workspace::new();
+    let image = space.path("image");
+    fs::write(&image, matrix::build(&matrix::LAZY).bytes).expect("writing");
+    let mount = Mount::new(&image);
+    matrix::reserve(&mount.path().join("reserved"));
+    mount.close();
+    let mut bytes = fs::read(&image).expect("reading");
+    let editor = open(&mut bytes);
+    let content = editor.read(&at("/reserved"), 1 << 20).expect("reading");
+    assert!(content.len() == 100_000 && content.iter().all(|byte| *byte == 0));
+}
+
 /// Two names of one file: replacing one leaves the other, removing both frees the blocks.
 #[test]
 fn hard_links_keep_the_old_file() {

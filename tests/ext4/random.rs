@@ -115,6 +115,7 @@ fn touched_folders(outcome: &Outcome) -> Vec<String> {
         .filter(is_folder)
         .map(str::to_owned)
         .collect();
+    folders.sort();
     folders.dedup();
     folders
 }

@@ -6,5 +6,6 @@ mod cluster_file;
 mod device_policy;
 mod flash_lib;
 mod invoker;
+mod plan;
 mod sources;
 mod state;

@@ -11,13 +11,16 @@ use pibake::config::types::{
     User,
 };
 use pibake::fs::path::FsPath;
+use pibake::fs::volume::Volume;
 use pibake::inventory::types::{Arch, FirstBootHook, Inventory, Layout, NetworkStack, Release, Space};
-use pibake::plan::change::{Plan, Volume};
+use pibake::plan::change::Plan;
 use pibake::plan::{Inputs, PlanErrors, build, overlay_names, show};
-use pibake::state::identity::{HostKey, NodeIdentity, Seed};
+use pibake::seed::Seed;
+use pibake::state::identity::{HostKey, NodeIdentity};
 use zeroize::Zeroizing;
 
-const CMDLINE: &str = "console=tty1 root=PARTUUID=0ff22469-02 rootwait quiet init=/usr/lib/raspberrypi-sys-mods/firstboot\n";
+const CMDLINE: &str =
+    "console=tty1 root=PARTUUID=0ff22469-02 rootwait quiet init=/usr/lib/raspberrypi-sys-mods/firstboot\n";
 
 fn path(text: &str) -> FsPath {
     FsPath::new(text).unwrap()
@@ -27,7 +30,11 @@ fn path(text: &str) -> FsPath {
 fn inventory() -> Inventory {
     let texts = [
         (Volume::Boot, "/cmdline.txt", CMDLINE),
-        (Volume::Root, "/etc/passwd", "root:x:0:0:root:/root:/bin/bash\npi:x:1000:1000::/home/pi:/bin/bash\n"),
+        (
+            Volume::Root,
+            "/etc/passwd",
+            "root:x:0:0:root:/root:/bin/bash\npi:x:1000:1000::/home/pi:/bin/bash\n",
+        ),
         (Volume::Root, "/etc/shadow", "root:*:1:0:99999:7:::\npi:!:1:0:99999:7:::\n"),
         (Volume::Root, "/etc/group", "root:x:0:\nadm:x:4:pi\npi:x:1000:\n"),
         (Volume::Root, "/etc/fstab", "PARTUUID=0ff22469-02 / ext4 defaults 0 1\n"),
@@ -57,7 +64,9 @@ fn inventory() -> Inventory {
         root_space: Space { block_size: 4096, free_blocks: 50_000, free_inodes: Some(10_000) },
         booted: false,
         newest_mtime: 1_700_000_000,
-        packages: BTreeMap::from(["openssh-server", "network-manager"].map(|name| (name.to_owned(), "1".to_owned()))),
+        packages: BTreeMap::from(
+            ["openssh-server", "network-manager"].map(|name| (name.to_owned(), "1".to_owned())),
+        ),
         files: BTreeMap::from(files),
         present: BTreeSet::from([(Volume::Root, path("/home/pi"))]),
         meta: BTreeMap::new(),
@@ -101,6 +110,7 @@ fn plan(node: &Node, overlays: &[LoadedOverlay]) -> Result<Plan, PlanErrors> {
     let cluster = Cluster {
         name: "plexi".to_owned(),
         source: Source::File(PathBuf::from("pibake.toml")),
+        profile: None,
         base_dir: PathBuf::new(),
         nodes: vec![node.clone()],
         swarm: None,
@@ -156,7 +166,8 @@ fn a_mistake_in_it_is_told_with_its_place() {
     fs::write(own.join("overlay.toml"), "description = \"names of ours\"\n").unwrap();
     fs::write(own.join("root/etc/hostname.j2"), "a\n{{ node.nmae }}\n").unwrap();
     let errors = plan(&node(), &overlays(Some(dir.path()))).unwrap_err().to_string();
-    let expected = format!("node pi1: overlay hostname ({}): root/etc/hostname.j2:2: undefined value", own.display());
+    let expected =
+        format!("node pi1: overlay hostname ({}): root/etc/hostname.j2:2: undefined value", own.display());
     assert!(errors.starts_with(&expected), "{errors}");
     fs::write(own.join("overlay.toml"), "description = \"x\"\n[param]\n").unwrap();
     let errors = load(Some(dir.path()), ["hostname"]).unwrap_err();
@@ -171,7 +182,8 @@ fn the_view_for_programs_says_everything_but_secrets() {
     assert_eq!(json["node"], "pi1");
     assert_eq!(json["image_size"], 1 << 30);
     let changes = json["changes"].as_array().unwrap();
-    let change = |path: &str| changes.iter().find(|change| change["path"] == path).unwrap_or_else(|| panic!("{path}"));
+    let change =
+        |path: &str| changes.iter().find(|change| change["path"] == path).unwrap_or_else(|| panic!("{path}"));
     let resolv = change("/etc/resolv.conf");
     assert_eq!((&resolv["mode"], &resolv["flags"][0]), (&"0644".into(), &"immutable".into()));
     assert!(resolv["content"].as_str().unwrap().contains("nameserver 9.9.9.9\n"));

@@ -1,6 +1,7 @@
 //! Reading through the `ext4-view` crate: an independent witness of what the editor wrote.
 
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use ext4_view::{Ext4, Ext4Error, Ext4Read, FileType as ViewType, Metadata};
 
@@ -37,8 +38,11 @@ impl Ext4Reader {
     /// # Errors
     /// `Corrupt`, `Unsupported`, or a read error.
     pub fn open<D: BlockRead + 'static>(device: D) -> Result<Self, FsError> {
-        let fs = Ext4::load(Box::new(Medium(device))).map_err(|error| translate(error, &FsPath::root()))?;
-        Ok(Self { fs })
+        let root = FsPath::root();
+        contained(&root, || {
+            let fs = Ext4::load(Box::new(Medium(device))).map_err(|error| translate(error, &root))?;
+            Ok(Self { fs })
+        })
     }
 
     /// What the path leads to; `None` when nothing is there.
@@ -65,48 +69,61 @@ impl Ext4Reader {
 
 impl FsReader for Ext4Reader {
     fn stat(&self, path: &FsPath) -> Result<Option<Stat>, FsError> {
-        Ok(self.look(path, true)?.map(|metadata| stat_of(&metadata)))
+        contained(path, || Ok(self.look(path, true)?.map(|metadata| stat_of(&metadata))))
     }
 
     fn stat_no_follow(&self, path: &FsPath) -> Result<Option<Stat>, FsError> {
-        Ok(self.look(path, false)?.map(|metadata| stat_of(&metadata)))
+        contained(path, || Ok(self.look(path, false)?.map(|metadata| stat_of(&metadata))))
     }
 
     fn read(&self, path: &FsPath, limit: u64) -> Result<Vec<u8>, FsError> {
-        let (mut file, size) = self.open_file(path)?;
-        if size > limit {
-            return Err(FsError::TooLarge { path: path.clone(), size, limit });
-        }
-        let mut content = Vec::new();
-        stream(&mut file, path, &mut content)?;
-        Ok(content)
+        contained(path, || {
+            let (mut file, size) = self.open_file(path)?;
+            if size > limit {
+                return Err(FsError::TooLarge { path: path.clone(), size, limit });
+            }
+            let mut content = Vec::new();
+            stream(&mut file, path, &mut content)?;
+            Ok(content)
+        })
     }
 
     fn read_to(&self, path: &FsPath, sink: &mut dyn Write) -> Result<u64, FsError> {
-        stream(&mut self.open_file(path)?.0, path, sink)
+        contained(path, || stream(&mut self.open_file(path)?.0, path, sink))
     }
 
     fn read_link(&self, path: &FsPath) -> Result<Vec<u8>, FsError> {
-        match self.fs.read_link(path.as_str()) {
+        contained(path, || match self.fs.read_link(path.as_str()) {
             Ok(target) => Ok(target.as_ref().to_vec()),
             Err(error) => Err(translate(error, path)),
-        }
+        })
     }
 
     fn read_dir(&self, path: &FsPath) -> Result<Vec<DirEntry>, FsError> {
-        let listing = self.fs.read_dir(path.as_str()).map_err(|error| translate(error, path))?;
-        let mut entries = Vec::new();
-        for entry in listing {
-            let entry = entry.map_err(|error| translate(error, path))?;
-            let name = entry.file_name().as_ref().to_vec();
-            if name != b"." && name != b".." {
-                let kind = entry.file_type().map_err(|error| translate(error, path))?;
-                entries.push(DirEntry { name, kind: kind_of(kind) });
+        contained(path, || {
+            let listing = self.fs.read_dir(path.as_str()).map_err(|error| translate(error, path))?;
+            let mut entries = Vec::new();
+            for entry in listing {
+                let entry = entry.map_err(|error| translate(error, path))?;
+                let name = entry.file_name().as_ref().to_vec();
+                if name != b"." && name != b".." {
+                    let kind = entry.file_type().map_err(|error| translate(error, path))?;
+                    entries.push(DirEntry { name, kind: kind_of(kind) });
+                }
             }
-        }
-        entries.sort_by(|left, right| left.name.cmp(&right.name));
-        Ok(entries)
+            entries.sort_by(|left, right| left.name.cmp(&right.name));
+            Ok(entries)
+        })
     }
+}
+
+/// Runs a read of `ext4-view`, which panics over some damaged structures (1.0.0: the count of a hash tree's
+/// node that passes its block), and says what that means.
+fn contained<T>(path: &FsPath, read: impl FnOnce() -> Result<T, FsError>) -> Result<T, FsError> {
+    // Nothing is shared with the caller but the reader, which only reads.
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(FsError::corrupt(format!("{path}: a structure on the way to it makes no sense")))
+    })
 }
 
 fn stream(file: &mut ext4_view::File, path: &FsPath, sink: &mut dyn Write) -> Result<u64, FsError> {

@@ -11,8 +11,9 @@ use zeroize::Zeroizing;
 use crate::config::types::{Account, Password};
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
+use crate::fs::volume::Volume;
 use crate::inventory::types::Release;
-use crate::plan::change::{Action, Content, Volume};
+use crate::plan::change::{Action, Content};
 
 use self::database::{Database, Entry, account_error};
 use self::table::Table;

@@ -2,8 +2,9 @@
 
 use crate::config::types::{Account, Password, Secret, SecretSource, Sudo};
 use crate::fs::metadata::Meta;
+use crate::fs::volume::Volume;
 use crate::inventory::types::Release;
-use crate::plan::change::{Action, Volume};
+use crate::plan::change::Action;
 use crate::plan::samples::{self, RELEASES};
 
 use super::{Bench, is_masked, is_removed, link, meta, planned, spec, text};

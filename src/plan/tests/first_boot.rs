@@ -2,8 +2,8 @@
 
 use crate::config::types::FirstBoot;
 use crate::fs::metadata::Meta;
+use crate::fs::volume::Volume;
 use crate::inventory::types::{FirstBootHook, Release};
-use crate::plan::change::Volume;
 use crate::plan::samples::{self, RELEASES};
 
 use super::{Bench, boot_text, is_masked, is_removed, is_removed_from_boot, link, meta, planned, text};

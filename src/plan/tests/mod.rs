@@ -11,8 +11,9 @@ mod sizes;
 use crate::config::overlay::LoadedOverlay;
 use crate::config::types::{Cluster, Node, NodeSecrets, Secret, SecretSource, Wifi};
 use crate::fs::metadata::Meta;
+use crate::fs::volume::Volume;
 use crate::inventory::types::{Inventory, Release};
-use crate::plan::change::{Action, Content, FileSpec, Plan, Volume};
+use crate::plan::change::{Action, Content, FileSpec, Plan};
 use crate::state::identity::NodeIdentity;
 
 use super::build::{Inputs, build};

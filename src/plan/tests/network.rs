@@ -2,8 +2,8 @@
 
 use crate::config::types::ResolvConf;
 use crate::fs::metadata::Meta;
+use crate::fs::volume::Volume;
 use crate::inventory::types::{NetworkStack, Release};
-use crate::plan::change::Volume;
 use crate::plan::samples::{self, RELEASES};
 
 use super::{Bench, boot_text, content, is_masked, is_removed, meta, planned, spec, text, with_wifi};

@@ -3,9 +3,10 @@
 use crate::config::overlay::{LoadedOverlay, ParamType, load};
 use crate::config::types::{OverlayUse, Role, Secret};
 use crate::fs::metadata::Meta;
+use crate::fs::volume::Volume;
 use crate::inventory::types::Release;
 use crate::plan::accounts;
-use crate::plan::change::{Action, Volume};
+use crate::plan::change::Action;
 use crate::plan::draft::Draft;
 use crate::plan::image::Image;
 use crate::plan::overlay::{Use, plan as plan_overlay};

@@ -1,8 +1,8 @@
 //! What is refused, and that all of it is told at once.
 
 use crate::config::types::{Account, DockerInstall, Password, Secret, SecretSource, Swarm, Wifi};
+use crate::fs::volume::Volume;
 use crate::inventory::types::Release;
-use crate::plan::change::Volume;
 use crate::plan::samples;
 
 use super::Bench;

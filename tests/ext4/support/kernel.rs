@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::content;
 use super::tools::{raw, run};
@@ -20,7 +21,18 @@ impl Mount {
     #[track_caller]
     pub(crate) fn new(image: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("pibake-mnt-").tempdir().expect("making a mount point");
-        run("mount", &[&"-t", &"ext4", &"-o", &"loop,noinit_itable,user_xattr", &image, &folder.path()]);
+        let options = "loop,noinit_itable,user_xattr";
+        for attempt in 1.. {
+            let output = raw("mount", &[&"-t", &"ext4", &"-o", &options, &image, &folder.path()]);
+            let message = String::from_utf8_lossy(&output.stderr);
+            // Two mounts at once may take the same free loop device; the slower one is told so.
+            let raced = message.contains("loop device") && attempt < 20;
+            assert!(output.status.success() || raced, "mounting {}: {message}", image.display());
+            if output.status.success() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50 * attempt));
+        }
         Self { folder: Some(folder) }
     }
 

@@ -5,7 +5,7 @@
 use libfuzzer_sys::fuzz_target;
 use pibake::config::overlay::{LoadedOverlay, Origin, TreeFile};
 use pibake::fs::path::FsPath;
-use pibake::plan::change::Volume;
+use pibake::fs::volume::Volume;
 
 fuzz_target!(|text: &str| {
     let tree = ["etc/plain", "etc/template"].map(|path| TreeFile {
