@@ -90,7 +90,7 @@ fn look(
         links: collected.links,
     };
     let unfit = match pair.ext4 {
-        RootFs::Clean(_) => None,
+        RootFs::Clean(facts) => facts.check_editable().err().map(in_root),
         RootFs::Dirty(_, why) => Some(in_root(why)),
     };
     Ok((inventory, unfit))

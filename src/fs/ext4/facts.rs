@@ -73,6 +73,14 @@ impl<D: BlockRead> Ext4Facts<D> {
         Ok(())
     }
 
+    /// Refuses what can be looked at but not edited: features that matter only to writers.
+    ///
+    /// # Errors
+    /// `Unsupported` names the feature.
+    pub fn check_editable(&self) -> Result<(), FsError> {
+        self.store.superblock.features().check(Purpose::Edit)
+    }
+
     /// Free room.
     #[must_use]
     pub fn space(&self) -> Space {
