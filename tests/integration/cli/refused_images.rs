@@ -38,7 +38,8 @@ fn bench() -> Desk {
 fn assert_refused(desk: &Desk, image: &str, status: i32, says: &[&str]) {
     let kept = || (digest(&desk.path(image)), digest(&desk.path("card")));
     let before = kept();
-    for args in [&["bake", "--all", "-y"][..], &["flash", "--node", "pi1", "card", "-y"], &["plan", "--all"]] {
+    for args in [&["bake", "--all", "-y"][..], &["flash", "--node", "pi1", "card", "-y"], &["plan", "--all"]]
+    {
         let ran = desk.run(&[args, &["--image", image]].concat());
         let ran = ran.ends(status).says(says);
         assert_eq!(ran.out, "", "{args:?}");
@@ -182,7 +183,10 @@ fn overlays_never_leave_the_image() {
     ran.says(&["/opt/out"]);
     assert!(digest(&desk.path("base.img")) == before && !desk.top().join("outside").exists());
     // A path that climbs out by its own words.
-    desk.write("overlays/escape/overlay.toml", "description = \"x\"\n[[file]]\npath = \"/../../outside\"\nlink = \"x\"\n");
+    desk.write(
+        "overlays/escape/overlay.toml",
+        "description = \"x\"\n[[file]]\npath = \"/../../outside\"\nlink = \"x\"\n",
+    );
     desk.run(&["bake", "--all", "-y"]).ends(2).says(&["escape", "/../../outside"]);
 }
 
@@ -203,7 +207,8 @@ fn with_gpt(desk: &Desk) {
         ("rootfs", ranges[1], gpt::partition_types::LINUX_FS),
     ] {
         let first = range.start() / 512;
-        disk.add_partition_at(name, if name == "bootfs" { 1 } else { 2 }, first, range.len() / 512, kind, 0).unwrap();
+        disk.add_partition_at(name, if name == "bootfs" { 1 } else { 2 }, first, range.len() / 512, kind, 0)
+            .unwrap();
     }
     disk.write().unwrap();
 }
