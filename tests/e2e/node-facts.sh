@@ -61,7 +61,7 @@ fact now.boot cat /proc/sys/kernel/random/boot_id
 fact now.log cat /var/log/pibake.log
 
 # from the files: asking the manager runs into a time limit where the machine is slow
-systemctl --root=/ list-unit-files --no-legend | awk '{ print "unit:" $1 "=" $2 }'
+systemctl --root=/ list-unit-files --no-legend | awk '$2 !~ /transient|generated/ { print "unit:" $1 "=" $2 }'
 find /etc -xdev -type f ! -name machine-id ! -name adjtime ! -name fake-hwclock.data ! -name .updated \
 	! -name ld.so.cache ! -name 'resolv.conf.bak' -exec sha256sum {} + | awk '{ print "etc:" $2 "=" $1 }' | sort
 find /etc -xdev -type l -printf 'etc:%p=-> %l\n' | sort

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 use std::time::Duration;
 
 use super::content;
@@ -22,17 +23,8 @@ impl Mount {
     pub(crate) fn new(image: &Path) -> Self {
         let folder = tempfile::Builder::new().prefix("pibake-mnt-").tempdir().expect("making a mount point");
         let options = "loop,noinit_itable,user_xattr";
-        for attempt in 1.. {
-            let output = raw("mount", &[&"-t", &"ext4", &"-o", &options, &image, &folder.path()]);
-            let message = String::from_utf8_lossy(&output.stderr);
-            // Two mounts at once may take the same free loop device; the slower one is told so.
-            let raced = message.contains("loop device") && attempt < 20;
-            assert!(output.status.success() || raced, "mounting {}: {message}", image.display());
-            if output.status.success() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50 * attempt));
-        }
+        // Two mounts at once may take the same free loop device; the slower one is told so.
+        patiently("loop device", || raw("mount", &[&"-t", &"ext4", &"-o", &options, &image, &folder.path()]));
         Self { folder: Some(folder) }
     }
 
@@ -45,7 +37,8 @@ impl Mount {
     #[track_caller]
     pub(crate) fn close(mut self) {
         let folder = self.folder.take().expect("mounted until closed");
-        run("umount", &[&folder.path()]);
+        // A program that another test is just starting holds copies of this one's files for a moment.
+        patiently("busy", || raw("umount", &[&folder.path()]));
     }
 }
 
@@ -54,6 +47,20 @@ impl Drop for Mount {
         if let Some(folder) = self.folder.take() {
             raw("umount", &[&"-l", &folder.path()]);
         }
+    }
+}
+
+/// Runs a program again while it complains of what will pass.
+#[track_caller]
+fn patiently(passing: &str, command: impl Fn() -> Output) {
+    for attempt in 1.. {
+        let output = command();
+        if output.status.success() {
+            return;
+        }
+        let message = String::from_utf8_lossy(&output.stderr);
+        assert!(message.contains(passing) && attempt < 30, "mounting or unmounting: {message}");
+        std::thread::sleep(Duration::from_millis(20 * attempt));
     }
 }
 
