@@ -1,6 +1,5 @@
 //! The program as people run it: its own process, over the demo image, in directories of its own.
 
-mod alone;
 mod desk;
 mod determinism;
 mod help;
