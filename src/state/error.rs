@@ -9,7 +9,7 @@ use crate::interrupt::Interrupted;
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
     /// The system said no.
-    #[error("{doing} {}: {source}", path.display())]
+    #[error("{doing} {}", path.display())]
     Io {
         /// What was being done: "reading", "making" …
         doing: &'static str,

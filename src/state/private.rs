@@ -148,13 +148,14 @@ fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A symbolic link in place of a file is refused by the system in words that do not say so.
+/// A symbolic link in place of a file, and a file of somebody else, are refused by the system in words that do
+/// not say so.
 fn open_error(doing: &'static str, path: &Path, error: io::Error) -> StateError {
     if path.is_symlink() {
-        corrupt(path, "it is a symbolic link, and none is followed here")
-    } else {
-        io_error(doing, path)(error)
+        return corrupt(path, "it is a symbolic link, and none is followed here");
     }
+    let foreign = fs::symlink_metadata(path).ok().and_then(|metadata| check_owner(path, &metadata).err());
+    foreign.unwrap_or_else(|| io_error(doing, path)(error))
 }
 
 fn check_file(path: &Path, metadata: &Metadata) -> Result<(), StateError> {

@@ -32,7 +32,7 @@ impl Desk {
     /// One with a cluster of these nodes, numbered addresses.
     pub(super) fn new(nodes: &[&str]) -> Self {
         let desk = Self::bare();
-        desk.write("pibake.toml", &cluster("lab", "", nodes));
+        desk.write("pibake.toml", cluster("lab", "", nodes));
         desk
     }
 

@@ -100,6 +100,21 @@ fn completions_and_the_manual_page() {
 }
 
 #[test]
+fn a_document_that_cannot_be_written_is_an_error() {
+    let desk = Desk::new(&["pi1"]);
+    let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
+        eprintln!("NOT RUN: there is no /dev/full");
+        return;
+    };
+    for args in [&["plan", "--all", "--json"][..], &["man"]] {
+        let mut command = desk.command(args);
+        let child = command.stdout(full.try_clone().unwrap()).stderr(std::process::Stdio::piped()).spawn();
+        let ran: Ran = child.unwrap().wait_with_output().unwrap().into();
+        ran.ends(1).says(&["writing to standard output"]);
+    }
+}
+
+#[test]
 fn a_reader_that_went_away_is_no_panic() {
     let desk = Desk::new(&["pi1"]);
     for args in ["man", "completions bash", "plan --all -v", "devices", "inspect base.img.zst"] {
