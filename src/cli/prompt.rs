@@ -39,7 +39,7 @@ pub fn line(question: &str) -> io::Result<String> {
 /// Asks a question that only the whole word `yes` answers.
 ///
 /// # Errors
-/// As [`line`].
+/// As [`line()`].
 pub fn yes(question: &str) -> io::Result<bool> {
     Ok(line(&format!("{question} Type yes to go on:"))?.eq_ignore_ascii_case("yes"))
 }
