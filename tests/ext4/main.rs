@@ -12,6 +12,7 @@ mod edges;
 mod fsops;
 mod growth;
 mod htree;
+mod impossible;
 mod random;
 mod refusals;
 mod space;

@@ -7,12 +7,10 @@ use std::path::Path;
 use pibake::disk::block::{BlockRead, BlockWrite};
 use pibake::fs::error::FsError;
 use pibake::fs::ext4::Ext4Editor;
-use pibake::fs::metadata::Meta;
 
 use crate::support::check::{open, stamp};
 use crate::support::disk::{Workspace, fixture};
 use crate::support::kernel::Mount;
-use crate::support::op::at;
 use crate::support::tier::oracles_for;
 use crate::support::tools::{raw, run};
 
@@ -148,139 +146,6 @@ fn what_is_no_ext4_is_refused() {
     ] {
         refusal(bytes);
     }
-}
-
-/// Every operation that cannot be, and what it answers; none changes anything.
-#[test]
-fn impossible_operations_change_nothing() {
-    let base = fixture("ext4-pigen");
-    let meta = Meta::root(0o644);
-    let empty = || io::empty();
-    type Attempt<'a> = Box<dyn Fn(&mut Ext4Editor<&mut Vec<u8>>) -> Result<(), FsError> + 'a>;
-    type Expected = fn(&FsError) -> bool;
-    let attempts: Vec<(&str, Attempt<'_>, Expected)> = vec![
-        ("mkdir over a directory", Box::new(|fs| fs.make_dir(&at("/etc"), meta)), |e| {
-            matches!(e, FsError::Exists { .. })
-        }),
-        ("mkdir of the root", Box::new(|fs| fs.make_dir(&at("/"), meta)), |e| {
-            matches!(e, FsError::Exists { .. })
-        }),
-        ("create over a file", Box::new(|fs| fs.create(&at("/etc/size-1"), meta, &mut empty(), 0)), |e| {
-            matches!(e, FsError::Exists { .. })
-        }),
-        (
-            "create over a dangling link",
-            Box::new(|fs| fs.create(&at("/etc/dangling"), meta, &mut empty(), 0)),
-            |e| matches!(e, FsError::Exists { .. }),
-        ),
-        ("create in no directory", Box::new(|fs| fs.create(&at("/nowhere/x"), meta, &mut empty(), 0)), |e| {
-            matches!(e, FsError::NotFound { .. })
-        }),
-        ("create below a file", Box::new(|fs| fs.create(&at("/etc/size-1/x"), meta, &mut empty(), 0)), |e| {
-            matches!(e, FsError::NotADirectory { .. })
-        }),
-        (
-            "create through a loop",
-            Box::new(|fs| fs.create(&at("/etc/loop-a/x"), meta, &mut empty(), 0)),
-            |e| matches!(e, FsError::SymlinkLoop { .. }),
-        ),
-        (
-            "create through a dangling link",
-            Box::new(|fs| fs.create(&at("/etc/dangling/x"), meta, &mut empty(), 0)),
-            |e| matches!(e, FsError::NotFound { .. }),
-        ),
-        (
-            "more than there is room for",
-            Box::new(|fs| fs.create(&at("/x"), meta, &mut io::repeat(0), 1 << 40)),
-            |e| matches!(e, FsError::NoSpace { .. }),
-        ),
-        (
-            "replace of nothing",
-            Box::new(|fs| fs.replace(&at("/x"), meta, &mut empty(), 0, pibake::fs::ext4::Keep::Nothing)),
-            |e| matches!(e, FsError::NotFound { .. }),
-        ),
-        (
-            "replace of a directory",
-            Box::new(|fs| fs.replace(&at("/etc"), meta, &mut empty(), 0, pibake::fs::ext4::Keep::Nothing)),
-            |e| matches!(e, FsError::NotAFile { .. }),
-        ),
-        ("link over a file", Box::new(|fs| fs.symlink("x", &at("/etc/size-1"), 0, 0)), |e| {
-            matches!(e, FsError::Exists { .. })
-        }),
-        ("link to nothing", Box::new(|fs| fs.symlink("", &at("/x"), 0, 0)), |e| {
-            matches!(e, FsError::BadName { .. })
-        }),
-        (
-            "link with a target of a block",
-            Box::new(|fs| fs.symlink(&"y".repeat(4096), &at("/x"), 0, 0)),
-            |e| matches!(e, FsError::BadName { .. }),
-        ),
-        ("unlink of a directory", Box::new(|fs| fs.remove_file(&at("/empty"))), |e| {
-            matches!(e, FsError::NotAFile { .. })
-        }),
-        ("unlink of nothing", Box::new(|fs| fs.remove_file(&at("/x"))), |e| {
-            matches!(e, FsError::NotFound { .. })
-        }),
-        ("rmdir of a file", Box::new(|fs| fs.remove_dir(&at("/etc/size-1"))), |e| {
-            matches!(e, FsError::NotADirectory { .. })
-        }),
-        ("rmdir of a full directory", Box::new(|fs| fs.remove_dir(&at("/etc"))), |e| {
-            matches!(e, FsError::NotEmpty { .. })
-        }),
-        ("rename onto something", Box::new(|fs| fs.rename(&at("/etc/size-1"), "size-0")), |e| {
-            matches!(e, FsError::Exists { .. })
-        }),
-        ("rename of nothing", Box::new(|fs| fs.rename(&at("/x"), "y")), |e| {
-            matches!(e, FsError::NotFound { .. })
-        }),
-        ("rename to a path", Box::new(|fs| fs.rename(&at("/etc/size-1"), "a/b")), |e| {
-            matches!(e, FsError::BadName { .. })
-        }),
-        ("mode of nothing", Box::new(|fs| fs.set_mode(&at("/x"), 0o600)), |e| {
-            matches!(e, FsError::NotFound { .. })
-        }),
-        ("owner of nothing", Box::new(|fs| fs.set_owner(&at("/x"), 1, 1)), |e| {
-            matches!(e, FsError::NotFound { .. })
-        }),
-        ("flag of nothing", Box::new(|fs| fs.set_immutable(&at("/x"), true)), |e| {
-            matches!(e, FsError::NotFound { .. })
-        }),
-        ("attribute of nothing", Box::new(|fs| fs.set_xattr(&at("/x"), "user.a", b"v")), |e| {
-            matches!(e, FsError::NotFound { .. })
-        }),
-        (
-            "attribute without a namespace",
-            Box::new(|fs| fs.set_xattr(&at("/etc/size-1"), "plain", b"v")),
-            |_| true,
-        ),
-        (
-            "attribute larger than a block",
-            Box::new(|fs| fs.set_xattr(&at("/etc/size-1"), "user.a", &[0; 5000])),
-            |_| true,
-        ),
-        ("shrink", Box::new(|fs| fs.grow(1 << 20)), |_| true),
-        ("grow past the medium", Box::new(|fs| fs.grow(1 << 30)), |_| true),
-    ];
-    for (name, attempt, expected) in attempts {
-        let mut bytes = base.clone();
-        let mut editor = open(&mut bytes);
-        match attempt(&mut editor) {
-            Ok(()) => panic!("{name}: it was done"),
-            Err(error) => assert!(expected(&error), "{name}: {error} ({error:?})"),
-        }
-        assert!(bytes == base, "{name}: bytes changed");
-    }
-}
-
-/// A source that ends early or goes on is an error, not a file of another size.
-#[test]
-fn a_source_of_another_size_is_an_error() {
-    let mut bytes = fixture("ext4-pigen");
-    let short = open(&mut bytes).create(&at("/x"), Meta::root(0o644), &mut &b"four"[..], 5);
-    assert!(short.is_err(), "a source that ends early");
-    let mut bytes = fixture("ext4-pigen");
-    let long = open(&mut bytes).create(&at("/x"), Meta::root(0o644), &mut &b"four!"[..], 4);
-    assert!(long.is_err(), "a source that goes on");
 }
 
 /// Real filesystems with every feature that is refused, as mke2fs makes them.
