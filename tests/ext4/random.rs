@@ -3,7 +3,7 @@
 use crate::support::check::{assert_same, editor_snapshot, open, room, view};
 use crate::support::disk::{GuardedDisk, Workspace, fixture, write_sparse};
 use crate::support::kernel::{self, Mount};
-use crate::support::matrix::{self, Aging, Base, Recipe};
+use crate::support::matrix::{self, Base, Recipe};
 use crate::support::op::Op;
 use crate::support::picker::{Picker, Room};
 use crate::support::tier::{oracles, oracles_for};
@@ -140,9 +140,7 @@ fn against_the_kernel(recipe: &Recipe) {
         return;
     }
     let Base { name, bytes, tree } = matrix::build(recipe);
-    // ext4-view 1.0 reads neither the holes of a block map nor inodes of 128 bytes: there the kernel alone
-    // is the witness.
-    let viewable = recipe.aging != Aging::BlockMapped && !recipe.mke2fs.contains(&"128");
+    let viewable = recipe.is_viewable();
     if viewable {
         assert_view_agrees(&tree, &bytes);
     }

@@ -26,6 +26,14 @@ pub(crate) struct Recipe {
     pub(crate) aging: Aging,
 }
 
+impl Recipe {
+    /// Whether ext4-view can be a witness: version 1.0 reads neither the holes of a block map nor inodes of
+    /// 128 bytes. There the kernel alone is.
+    pub(crate) fn is_viewable(&self) -> bool {
+        self.aging != Aging::BlockMapped && !self.mke2fs.contains(&"128")
+    }
+}
+
 /// What a filesystem went through before the tests get it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Aging {
