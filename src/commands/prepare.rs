@@ -11,12 +11,12 @@ use crate::cli::args::NodeArgs;
 use crate::cli::prompt;
 use crate::config::overlay::{self, LoadedOverlay};
 use crate::config::secret::{Ask, Request, Resolver, ThisMachine, parse_source, placeholders};
-use crate::config::types::{Cluster, Node, NodeSecrets, Secret};
+use crate::config::types::{Cluster, Node, NodeSecrets, Role, Secret, SecretSource};
 use crate::config::{self, Selection};
 use crate::error::{Advise, ExitCode, advised};
 use crate::inventory::{self, types::Inventory};
 use crate::plan::change::Plan;
-use crate::plan::{Inputs, build, overlay_names, secret_params};
+use crate::plan::{Create, Inputs, Staged, build, overlay_names, secret_params};
 use crate::seed::Seed;
 use crate::source::{self, BaseImage, OpenImage};
 use crate::state::State;
@@ -182,6 +182,8 @@ fn build_all(
             overlays: &order.overlays,
             secrets,
             identity,
+            staged: &Staged::default(),
+            create: &Create::none(),
             bake_time,
             version: env!("CARGO_PKG_VERSION"),
             base_sha256: base.image.source_sha256,
@@ -283,18 +285,21 @@ fn output(context: &Context, words: &[String]) -> io::Result<Vec<u8>> {
 }
 
 fn requests(order: &Order) -> anyhow::Result<Vec<Request<'_>>> {
-    order.nodes.iter().map(|node| request(node, &order.overlays)).collect()
+    order.nodes.iter().map(|node| request(node, order)).collect()
 }
 
-fn request<'a>(node: &'a Node, overlays: &[LoadedOverlay]) -> anyhow::Result<Request<'a>> {
-    let params = secret_params(node, overlays).into_iter().map(|(at, name, value)| {
+fn request<'a>(node: &'a Node, order: &'a Order) -> anyhow::Result<Request<'a>> {
+    const NONE: &BTreeMap<String, SecretSource> = &BTreeMap::new();
+    let params = secret_params(node, &order.overlays).into_iter().map(|(at, name, value)| {
         let source = parse_source(value).map_err(|message| {
             let what = format!("{}: overlay parameter {name}: {message}", node.name);
             advised(ExitCode::Usage, what, FIX_FILE)
         })?;
         Ok((at, name.to_owned(), source))
     });
-    Ok(Request { node, overlay_params: params.collect::<anyhow::Result<_>>()? })
+    let overlay_params = params.collect::<anyhow::Result<_>>()?;
+    let swarm = order.cluster.swarm.as_ref().filter(|_| node.role == Role::Manager);
+    Ok(Request { node, overlay_params, swarm_secrets: swarm.map_or(NONE, |swarm| &swarm.secrets) })
 }
 
 /// Asks the person at the terminal.

@@ -1,6 +1,7 @@
 //! Reading a table key by key: wrong types and unknown keys become errors with their place.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::document::{Entry, Item, Table, Value};
@@ -112,6 +113,30 @@ impl<'a> Section<'a> {
     /// Where a secret comes from. One that stands in the file itself is warned about.
     pub(super) fn secret(&self, key: &'static str) -> Option<At<SecretSource>> {
         let item = self.item(key)?;
+        self.secret_item(key, item)
+    }
+
+    /// A table of secrets, each under a name that `check` allows.
+    pub(super) fn secrets(
+        &self,
+        key: &'static str,
+        check: impl Fn(&str) -> Result<String, String>,
+    ) -> Option<BTreeMap<String, SecretSource>> {
+        let item = self.item(key)?;
+        let Value::Table(table) = &item.value else { return self.wrong_type(key, item, "a table of secrets") };
+        let mut secrets = BTreeMap::new();
+        for Entry { key: name, key_place, item } in &table.entries {
+            match check(name) {
+                Ok(name) => {
+                    secrets.extend(self.secret_item(&name, item).map(|source| (name.clone(), source.value)));
+                }
+                Err(message) => self.report.error(key_place, format!("{}: {message}", self.name(key))),
+            }
+        }
+        Some(secrets)
+    }
+
+    fn secret_item(&self, key: &str, item: &Item) -> Option<At<SecretSource>> {
         match parse_source(&item.to_toml()) {
             Ok(value) => {
                 if matches!(value, SecretSource::Plain(_)) {

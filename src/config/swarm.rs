@@ -1,11 +1,13 @@
 //! `[swarm]`: its form.
 
+use std::collections::BTreeMap;
+
 use super::paths::Paths;
 use super::place::{At, value_of};
 use super::section::Section;
 use super::syntax::address::subnet;
 use super::syntax::name::word;
-use super::types::{Stack, Swarm, SwarmNetwork};
+use super::types::{SecretSource, Stack, Swarm, SwarmNetwork};
 
 /// joining.md: how long a card may join after it was baked.
 const JOIN_DAYS: u16 = 365;
@@ -16,6 +18,7 @@ pub(super) struct SwarmLayer {
     address_pool: Option<At<String>>,
     networks: Option<Vec<SwarmNetwork>>,
     stacks: Option<Vec<Stack>>,
+    secrets: Option<BTreeMap<String, SecretSource>>,
     join_days: Option<At<u16>>,
 }
 
@@ -29,6 +32,7 @@ impl SwarmLayer {
             networks: networks.map(|sections| sections.into_iter().filter_map(read_network).collect()),
             stacks: stacks
                 .map(|sections| sections.into_iter().filter_map(|s| read_stack(s, paths)).collect()),
+            secrets: section.secrets("secrets", word),
             join_days: section.integer("join_days", 1, 36_500).map(|at| At {
                 // The bounds fit.
                 value: u16::try_from(at.value).unwrap_or(JOIN_DAYS),
@@ -45,6 +49,7 @@ impl SwarmLayer {
             address_pool: self.address_pool.or_else(|| below.address_pool.clone()),
             networks: self.networks.or_else(|| below.networks.clone()),
             stacks: self.stacks.or_else(|| below.stacks.clone()),
+            secrets: self.secrets.or_else(|| below.secrets.clone()),
             join_days: self.join_days.or_else(|| below.join_days.clone()),
         }
     }
@@ -55,6 +60,7 @@ impl SwarmLayer {
             address_pool: value_of(self.address_pool.as_ref()),
             networks: self.networks.clone().unwrap_or_default(),
             stacks: self.stacks.clone().unwrap_or_default(),
+            secrets: self.secrets.clone().unwrap_or_default(),
             join_days: value_of(self.join_days.as_ref()).unwrap_or(JOIN_DAYS),
         }
     }

@@ -279,6 +279,8 @@ pub struct Swarm {
     pub networks: Vec<SwarmNetwork>,
     /// Stacks to deploy.
     pub stacks: Vec<Stack>,
+    /// Docker secrets to make, by name, and where each comes from.
+    pub secrets: BTreeMap<String, SecretSource>,
     /// For how many days after its bake a card may join.
     pub join_days: u16,
 }
@@ -370,7 +372,7 @@ impl fmt::Debug for Secret {
 }
 
 /// A node's secrets, asked for and resolved; or, for `plan`, stand-ins of the same shape.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct NodeSecrets {
     /// The crypt(5) hash for `[user]`, when it has a password.
     pub user_hash: Option<Secret>,
@@ -380,4 +382,6 @@ pub struct NodeSecrets {
     pub wifi_psk: Option<Secret>,
     /// Secret overlay parameters, by (position in `Node::overlays`, parameter name).
     pub overlay_params: BTreeMap<(usize, String), Secret>,
+    /// The secrets of `[swarm.secrets]`, by name; of managers only.
+    pub swarm_secrets: BTreeMap<String, Secret>,
 }

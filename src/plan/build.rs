@@ -9,7 +9,9 @@ use crate::state::identity::NodeIdentity;
 use super::draft::Draft;
 use super::error::{PlanError, PlanErrors};
 use super::image::Image;
+use super::create::Create;
 use super::render::Renderer;
+use super::staged::Staged;
 use super::units::Units;
 use super::{
     accounts, clock, digest, first_boot, manifest, network, overlay, select, size, ssh, system, wifi,
@@ -28,8 +30,12 @@ pub struct Inputs<'a> {
     pub overlays: &'a [LoadedOverlay],
     /// The node's secrets, or stand-ins of the same shape.
     pub secrets: &'a NodeSecrets,
-    /// The node's host keys and seed.
+    /// The node's keys, certificates and seed.
     pub identity: &'a NodeIdentity,
+    /// Packages, container images and stacks.
+    pub staged: &'a Staged,
+    /// Whether this card may create the swarm.
+    pub create: &'a Create,
     /// Seconds since 1970 that every time written comes from.
     pub bake_time: i64,
     /// pibake's version.

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::config::types::{NodeSecrets, Secret};
 use crate::fs::volume::Volume;
 use crate::plan::change::{Action, Content, FileSpec, Plan};
-use crate::state::identity::{HostKey, NodeIdentity};
+use crate::state::identity::{HostKey, JoinIdentity, NodeIdentity, TlsIdentity};
 
 use super::build::{Inputs, build_once};
 use super::error::PlanErrors;
@@ -23,6 +23,14 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Result<[u8; 32], PlanErrors> {
     let identity = NodeIdentity {
         host_keys: inputs.identity.host_keys.iter().map(stand_in_key).collect(),
         seed: inputs.identity.seed.clone(),
+        tls: inputs.identity.tls.as_ref().map(|tls| TlsIdentity {
+            key: Zeroizing::new(tls.certificate.clone()),
+            ..tls.clone()
+        }),
+        join: inputs.identity.join.as_ref().map(|join| JoinIdentity {
+            key: Zeroizing::new(join.certificate.clone()),
+            ..join.clone()
+        }),
     };
     // The image's own time is the earliest that passes for a bake time.
     let bake_time = inputs.inventory.newest_mtime;
@@ -43,6 +51,7 @@ fn stand_in_secrets(secrets: &NodeSecrets) -> NodeSecrets {
             .keys()
             .map(|key| (key.clone(), secret("stand-in")))
             .collect::<BTreeMap<_, _>>(),
+        swarm_secrets: secrets.swarm_secrets.keys().map(|name| (name.clone(), secret("stand-in"))).collect(),
     }
 }
 

@@ -9,6 +9,7 @@ mod build;
 pub mod change;
 mod clock;
 mod cmdline;
+mod create;
 mod dhcpcd;
 mod digest;
 mod draft;
@@ -29,6 +30,7 @@ pub mod show;
 mod size;
 mod ssh;
 mod sshd;
+mod staged;
 mod system;
 #[cfg(test)]
 mod tests;
@@ -36,5 +38,7 @@ mod units;
 mod wifi;
 
 pub use build::{Inputs, build};
+pub use create::Create;
 pub use error::{PlanError, PlanErrors};
 pub use select::{overlay_names, secret_params};
+pub use staged::{StackFile, Staged};

@@ -84,12 +84,7 @@ pub(super) fn cluster(first: &Node) -> Cluster {
 
 /// No secrets at all.
 pub(super) fn secrets() -> NodeSecrets {
-    NodeSecrets {
-        user_hash: None,
-        account_hashes: BTreeMap::new(),
-        wifi_psk: None,
-        overlay_params: BTreeMap::new(),
-    }
+    NodeSecrets::default()
 }
 
 /// Two host keys and a seed.
@@ -99,7 +94,12 @@ pub(super) fn identity() -> NodeIdentity {
         private: Zeroizing::new(format!("PRIVATE {name}\n")),
         public: format!("ssh-{name} AAAA root@pi1"),
     };
-    NodeIdentity { host_keys: vec![key("ed25519"), key("ecdsa")], seed: Seed::new([7; 32]) }
+    NodeIdentity {
+        host_keys: vec![key("ed25519"), key("ecdsa")],
+        seed: Seed::new([7; 32]),
+        tls: None,
+        join: None,
+    }
 }
 
 /// All built-in overlays, with a stand-in for the one whose scripts are not the plan's business.

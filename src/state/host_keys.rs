@@ -32,7 +32,7 @@ impl State {
                 None => return Ok(None),
             }
         }
-        Ok(Some(NodeIdentity { host_keys, seed: self.seed().clone() }))
+        Ok(Some(NodeIdentity { host_keys, seed: self.seed().clone(), tls: None, join: None }))
     }
 }
 
@@ -54,7 +54,7 @@ impl LockedState<'_> {
             };
             host_keys.push(key);
         }
-        Ok(NodeIdentity { host_keys, seed: self.state.seed().clone() })
+        Ok(NodeIdentity { host_keys, seed: self.state.seed().clone(), tls: None, join: None })
     }
 }
 

@@ -11,6 +11,45 @@ pub struct NodeIdentity {
     pub host_keys: Vec<HostKey>,
     /// HKDF pseudo-random key of this cluster and node; never written anywhere.
     pub seed: Seed,
+    /// What dockerd shows of itself, and whom it trusts; of nodes with `docker.tls`.
+    pub tls: Option<TlsIdentity>,
+    /// What it joins the swarm with; of nodes with a role in one.
+    pub join: Option<JoinIdentity>,
+}
+
+/// A node's server certificate (joining.md, "TLS").
+#[derive(Clone)]
+pub struct TlsIdentity {
+    /// The cluster's CA certificate, PEM.
+    pub ca: String,
+    /// The node's certificate, PEM.
+    pub certificate: String,
+    /// Its private key, PEM (PKCS #8).
+    pub key: Zeroizing<String>,
+}
+
+/// A node's join credential, and whom it trusts (joining.md, "Trust").
+#[derive(Clone)]
+pub struct JoinIdentity {
+    /// The private key in OpenSSH's format.
+    pub key: Zeroizing<String>,
+    /// The certificate as one line, without a newline.
+    pub certificate: String,
+    /// The join CA's public key as one line: what managers trust.
+    pub ca: String,
+    /// Public keys of revoked nodes, one line each.
+    pub revoked: Vec<String>,
+    /// The swarm's managers in file order, this node too if it is one.
+    pub managers: Vec<ManagerHost>,
+}
+
+/// A manager as the askers pin it.
+#[derive(Clone)]
+pub struct ManagerHost {
+    /// The node's name, which is the key's alias in `known_hosts`.
+    pub name: String,
+    /// Public host keys, one line each without a comment.
+    pub host_keys: Vec<String>,
 }
 
 impl NodeIdentity {
@@ -26,7 +65,7 @@ impl NodeIdentity {
             key("ed25519", "ssh-ed25519 (made when the node is baked)"),
             key("ecdsa", "ecdsa-sha2-nistp256 (made when the node is baked)"),
         ];
-        Self { host_keys, seed: Seed::new([0; 32]) }
+        Self { host_keys, seed: Seed::new([0; 32]), tls: None, join: None }
     }
 }
 

@@ -14,7 +14,7 @@ use pibake::fs::path::FsPath;
 use pibake::fs::volume::Volume;
 use pibake::inventory::types::{Arch, FirstBootHook, Inventory, Layout, NetworkStack, Release, Space};
 use pibake::plan::change::Plan;
-use pibake::plan::{Inputs, PlanErrors, build, overlay_names, show};
+use pibake::plan::{Create, Inputs, PlanErrors, Staged, build, overlay_names, show};
 use pibake::seed::Seed;
 use pibake::state::identity::{HostKey, NodeIdentity};
 use zeroize::Zeroizing;
@@ -126,13 +126,10 @@ fn plan(node: &Node, overlays: &[LoadedOverlay]) -> Result<Plan, PlanErrors> {
         cluster: &cluster,
         node,
         overlays,
-        secrets: &NodeSecrets {
-            user_hash: None,
-            account_hashes: BTreeMap::new(),
-            wifi_psk: None,
-            overlay_params: BTreeMap::new(),
-        },
-        identity: &NodeIdentity { host_keys: vec![key], seed: Seed::new([7; 32]) },
+        secrets: &NodeSecrets::default(),
+        identity: &NodeIdentity { host_keys: vec![key], seed: Seed::new([7; 32]), tls: None, join: None },
+        staged: &Staged::default(),
+        create: &Create::none(),
         bake_time: 1_763_629_201,
         version: "0.1.0",
         base_sha256: [0; 32],

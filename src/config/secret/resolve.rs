@@ -50,6 +50,8 @@ pub struct Request<'a> {
     pub node: &'a Node,
     /// Secret overlay parameters: position in `Node::overlays`, parameter name, source.
     pub overlay_params: Vec<(usize, String, SecretSource)>,
+    /// The secrets of `[swarm.secrets]`; of managers only.
+    pub swarm_secrets: &'a BTreeMap<String, SecretSource>,
 }
 
 /// Every secret that could not be had; never empty.
@@ -210,12 +212,7 @@ impl<'a> Resolver<'a> {
     /// Makes of what was fetched, and fits, what the node's card holds.
     fn derive(&mut self, request: &Request<'_>, seed: &Seed) -> Result<NodeSecrets, String> {
         let node = request.node;
-        let mut secrets = NodeSecrets {
-            user_hash: None,
-            account_hashes: BTreeMap::new(),
-            wifi_psk: None,
-            overlay_params: BTreeMap::new(),
-        };
+        let mut secrets = NodeSecrets::default();
         if let Some(password) = &node.user.password {
             secrets.user_hash = Some(self.hash(password, seed, &node.name, &node.user.name)?);
         }
@@ -230,6 +227,9 @@ impl<'a> Resolver<'a> {
         }
         for (index, name, source) in &request.overlay_params {
             secrets.overlay_params.insert((*index, name.clone()), self.fetch_one(source)?);
+        }
+        for (name, source) in request.swarm_secrets {
+            secrets.swarm_secrets.insert(name.clone(), self.fetch_one(source)?);
         }
         Ok(secrets)
     }
@@ -269,6 +269,7 @@ pub fn placeholders(request: &Request<'_>) -> NodeSecrets {
             .iter()
             .map(|(index, name, _)| ((*index, name.clone()), stand_in()))
             .collect(),
+        swarm_secrets: request.swarm_secrets.keys().map(|name| (name.clone(), stand_in())).collect(),
     }
 }
 
@@ -297,6 +298,11 @@ fn wanted_by<'s>(request: &'s Request<'_>) -> Vec<Wanted<'s>> {
         // An overlay's manifest says what fits.
         Wanted { whose: format!("parameter {name} of overlay {overlay}"), source, check: |_| Ok(()) }
     }));
+    wanted.extend(request.swarm_secrets.iter().map(|(name, source)| Wanted {
+        whose: format!("swarm secret {name}"),
+        source,
+        check: |_| Ok(()),
+    }));
     wanted
 }
 
@@ -314,6 +320,7 @@ fn unique(errors: Vec<String>) -> SecretErrors {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::io;
     use std::path::Path;
 
@@ -384,7 +391,8 @@ mod tests {
     }
 
     fn requests(nodes: &[Node]) -> Vec<Request<'_>> {
-        nodes.iter().map(|node| Request { node, overlay_params: Vec::new() }).collect()
+        const NONE: &BTreeMap<String, SecretSource> = &BTreeMap::new();
+        nodes.iter().map(|node| Request { node, overlay_params: Vec::new(), swarm_secrets: NONE }).collect()
     }
 
     fn resolve(

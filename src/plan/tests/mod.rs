@@ -17,7 +17,9 @@ use crate::plan::change::{Action, Content, FileSpec, Plan};
 use crate::state::identity::NodeIdentity;
 
 use super::build::{Inputs, build};
+use super::create::Create;
 use super::samples;
+use super::staged::Staged;
 
 /// Everything a plan depends on, to be changed by a test before it is made.
 struct Bench {
@@ -27,6 +29,8 @@ struct Bench {
     overlays: Vec<LoadedOverlay>,
     secrets: NodeSecrets,
     identity: NodeIdentity,
+    staged: Staged,
+    create: Create,
     bake_time: i64,
 }
 
@@ -40,6 +44,8 @@ impl Bench {
             overlays: samples::overlays(),
             secrets: samples::secrets(),
             identity: samples::identity(),
+            staged: Staged::default(),
+            create: Create::none(),
             bake_time: samples::BAKE_TIME,
         }
     }
@@ -52,6 +58,8 @@ impl Bench {
             overlays: &self.overlays,
             secrets: &self.secrets,
             identity: &self.identity,
+            staged: &self.staged,
+            create: &self.create,
             bake_time: self.bake_time,
             version: "0.1.0",
             base_sha256: [1; 32],
