@@ -78,6 +78,26 @@ pub struct NodeArgs {
     pub all: bool,
 }
 
+/// The swarm's managers.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SwarmArgs {
+    /// Exactly two managers are meant
+    #[arg(long)]
+    pub allow_two_managers: bool,
+    /// Whether the first manager's card may create the swarm; else by what was baked before
+    #[arg(long, value_name = "PART", value_enum)]
+    pub swarm: Option<SwarmPart>,
+}
+
+/// What the first manager's card may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SwarmPart {
+    /// Create the swarm, if no other manager is in one
+    Create,
+    /// Join the swarm there is, and wait for it
+    Join,
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -107,9 +127,9 @@ pub enum Command {
         #[command(flatten)]
         #[allow(missing_docs)]
         nodes: NodeArgs,
-        /// Exactly two managers are meant
-        #[arg(long)]
-        allow_two_managers: bool,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        swarm: SwarmArgs,
     },
     /// Bake card images into files
     #[command(after_help = "Examples:\n  pibake bake --all -o cards\n  \
@@ -124,9 +144,9 @@ pub enum Command {
         /// What kind of file
         #[arg(long, value_enum, default_value = "img")]
         format: Format,
-        /// Exactly two managers are meant
-        #[arg(long)]
-        allow_two_managers: bool,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        swarm: SwarmArgs,
     },
     /// Bake, write and verify one card
     ///
@@ -147,9 +167,9 @@ pub enum Command {
         /// Allow a disk that is not removable; with --yes, only the one of this serial or model
         #[arg(long, value_name = "SERIAL", num_args = 0..=1, require_equals = true)]
         allow_fixed: Option<Option<String>>,
-        /// Exactly two managers are meant
-        #[arg(long)]
-        allow_two_managers: bool,
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        swarm: SwarmArgs,
     },
     /// Show which cards may be written, and why other disks may not
     #[command(after_help = "Examples:\n  pibake devices\n  pibake devices --json")]

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::json;
 
-use crate::cli::args::{Format, NodeArgs};
+use crate::cli::args::{Format, NodeArgs, SwarmArgs};
 use crate::cli::print;
 use crate::cli::table::{Table, size};
 use crate::error::{Advise, ExitCode};
@@ -19,12 +19,12 @@ pub(super) fn run(
     nodes: &NodeArgs,
     dir: &Path,
     format: Format,
-    allow_two_managers: bool,
+    swarm: &SwarmArgs,
 ) -> anyhow::Result<()> {
     std::fs::read_dir(dir)
         .with_context(|| format!("looking into {}", dir.display()))
         .advise(ExitCode::Usage, "name an existing directory with --output")?;
-    let order = prepare::order(context, nodes, allow_two_managers)?;
+    let order = prepare::order(context, nodes, swarm)?;
     prepare::check_complete(context, &order)?;
     let state = prepare::state(context, &order.cluster)?;
     let secrets = prepare::secrets(context, &order, state.seed())?;
@@ -32,7 +32,7 @@ pub(super) fn run(
     let plans = prepare::plans_for_bake(context, &order, &bases, secrets, &state)?;
     let mut done = Vec::new();
     for planned in plans {
-        context.warn(&planned.plan.warnings);
+        planned.tell(context);
         let baked = oven::bake(context, bases.of(&planned.node)?, &planned, dir, format)?;
         let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
         locked.record_bake(&planned.node.name, &planned.plan.digest, planned.plan.bake_time)?;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::cli::args::NodeArgs;
+use crate::cli::args::{NodeArgs, SwarmArgs};
 use crate::cli::print;
 use crate::config::profile;
 use crate::error::{Advise, ExitCode, advised};
@@ -34,11 +34,16 @@ pub(super) fn run(mut context: Context, dir: &Path) -> anyhow::Result<()> {
 
     step(&context, "what would be written, and why", &format!("plan --node {NODE}"))?;
     let nodes = NodeArgs { nodes: vec![NODE.to_owned()], all: false };
-    plan::run(&context, &nodes, false)?;
+    plan::run(&context, &nodes, &SwarmArgs::default())?;
 
     let card = dir.join(CARD_NAME);
     step(&context, "bake, write, read back", &format!("flash --node {NODE} {}", card.display()))?;
-    flash::run(&context, NODE, &Wanted { device: card.clone(), unmount: false, allow_fixed: None }, false)?;
+    flash::run(
+        &context,
+        NODE,
+        &Wanted { device: card.clone(), unmount: false, allow_fixed: None },
+        &SwarmArgs::default(),
+    )?;
 
     step(&context, "what the card holds now", &format!("inspect {}", card.display()))?;
     inspect::run(&context, &card)?;

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 
-use crate::cli::args::NodeArgs;
+use crate::cli::args::{NodeArgs, SwarmArgs};
 use crate::cli::print;
 use crate::cli::table::{Table, size};
 use crate::device::info::DeviceInfo;
@@ -21,14 +21,9 @@ use super::context::Context;
 use super::oven;
 use super::prepare::{self, Base, Planned};
 
-pub(super) fn run(
-    context: &Context,
-    node: &str,
-    wanted: &Wanted,
-    allow_two_managers: bool,
-) -> anyhow::Result<()> {
+pub(super) fn run(context: &Context, node: &str, wanted: &Wanted, swarm: &SwarmArgs) -> anyhow::Result<()> {
     let nodes = NodeArgs { nodes: vec![node.to_owned()], all: false };
-    let order = prepare::order(context, &nodes, allow_two_managers)?;
+    let order = prepare::order(context, &nodes, swarm)?;
     prepare::check_complete(context, &order)?;
     let sources = order.nodes.iter().filter_map(|node| node.image.source.clone()).collect();
     let looked = card::look(context, wanted, sources)?;
@@ -37,7 +32,7 @@ pub(super) fn run(
     let bases = prepare::bases(context, &order)?;
     let plans = prepare::plans_for_bake(context, &order, &bases, secrets, &state)?;
     let planned = plans.into_iter().next().with_context(|| format!("no plan was made for {node}"))?;
-    context.warn(&planned.plan.warnings);
+    planned.tell(context);
     let base = bases.of(&planned.node)?;
     let image: Arc<dyn BlockRead> = Arc::new(oven::edit(base, &planned)?);
     oven::check(context, base, &planned, &image)?;

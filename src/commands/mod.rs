@@ -3,6 +3,7 @@
 mod bake;
 mod card;
 mod context;
+mod create;
 mod demo;
 mod devices;
 mod flash;
@@ -41,13 +42,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Demo { dir } => demo::run(context, &dir),
         Command::Init { profile, dir } => init::run(&context, profile.as_deref(), &dir),
-        Command::Plan { nodes, allow_two_managers } => plan::run(&context, &nodes, allow_two_managers),
-        Command::Bake { nodes, output, format, allow_two_managers } => {
-            bake::run(&context, &nodes, &output, format, allow_two_managers)
+        Command::Plan { nodes, swarm } => plan::run(&context, &nodes, &swarm),
+        Command::Bake { nodes, output, format, swarm } => {
+            bake::run(&context, &nodes, &output, format, &swarm)
         }
-        Command::Flash { node, device, unmount, allow_fixed, allow_two_managers } => {
+        Command::Flash { node, device, unmount, allow_fixed, swarm } => {
             let wanted = card::Wanted { device, unmount, allow_fixed };
-            flash::run(&context, &node, &wanted, allow_two_managers)
+            flash::run(&context, &node, &wanted, &swarm)
         }
         Command::Devices => devices::run(&context),
         Command::Inspect { target } => inspect::run(&context, &target),

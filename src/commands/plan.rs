@@ -3,7 +3,7 @@
 use data_encoding::HEXLOWER;
 use serde_json::json;
 
-use crate::cli::args::NodeArgs;
+use crate::cli::args::{NodeArgs, SwarmArgs};
 use crate::cli::print;
 use crate::plan::show;
 use crate::state::State;
@@ -11,8 +11,8 @@ use crate::state::State;
 use super::context::Context;
 use super::prepare::{self, Planned};
 
-pub(super) fn run(context: &Context, nodes: &NodeArgs, allow_two_managers: bool) -> anyhow::Result<()> {
-    let order = prepare::order(context, nodes, allow_two_managers)?;
+pub(super) fn run(context: &Context, nodes: &NodeArgs, swarm: &SwarmArgs) -> anyhow::Result<()> {
+    let order = prepare::order(context, nodes, swarm)?;
     prepare::check_complete(context, &order)?;
     let state = prepare::existing_state(context, &order.cluster)?;
     let bases = prepare::bases(context, &order)?;

@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use anyhow::Context as _;
 
-use crate::cli::args::NodeArgs;
+use crate::cli::args::{NodeArgs, SwarmArgs, SwarmPart};
 use crate::cli::prompt;
 use crate::config::overlay::{self, LoadedOverlay};
 use crate::config::secret::{Ask, Request, Resolver, ThisMachine, parse_source, placeholders};
@@ -16,13 +16,14 @@ use crate::config::{self, Selection};
 use crate::error::{Advise, ExitCode, advised};
 use crate::inventory::{self, types::Inventory};
 use crate::plan::change::Plan;
-use crate::plan::{Create, Inputs, Staged, build, overlay_names, secret_params};
+use crate::plan::{Inputs, Staged, build, overlay_names, secret_params};
 use crate::seed::Seed;
 use crate::source::{self, BaseImage, OpenImage};
 use crate::state::State;
 use crate::state::identity::NodeIdentity;
 
 use super::context::Context;
+use super::create;
 
 const FIX_FILE: &str = "correct the cluster file and try again; nothing was written";
 
@@ -31,6 +32,8 @@ pub(super) struct Order {
     pub(super) cluster: Cluster,
     pub(super) nodes: Vec<Node>,
     pub(super) overlays: Vec<LoadedOverlay>,
+    /// What the command line says of the first manager.
+    pub(super) swarm_part: Option<SwarmPart>,
 }
 
 /// An image that nodes are baked from, and what was found in it.
@@ -51,14 +54,14 @@ impl Bases {
 }
 
 /// Reads the cluster file, picks the nodes and loads the overlays they ask for.
-pub(super) fn order(context: &Context, wanted: &NodeArgs, allow_two_managers: bool) -> anyhow::Result<Order> {
+pub(super) fn order(context: &Context, wanted: &NodeArgs, swarm: &SwarmArgs) -> anyhow::Result<Order> {
     let selection = Selection {
         cluster_file: context.common.cluster.clone(),
         profile: context.common.profile.clone(),
         image: context.common.image.clone(),
         cwd: context.cwd.clone(),
         home: context.invoker.home.clone(),
-        allow_two_managers,
+        allow_two_managers: swarm.allow_two_managers,
     };
     let cluster = config::load(&selection).advise(ExitCode::Usage, FIX_FILE)?;
     context.warn(&cluster.warnings);
@@ -66,7 +69,7 @@ pub(super) fn order(context: &Context, wanted: &NodeArgs, allow_two_managers: bo
     let overlays = overlay::load(Some(&cluster.base_dir), overlay_names(&nodes)).map_err(|errors| {
         advised(ExitCode::Usage, lines(&errors), "correct the overlay and try again; nothing was written")
     })?;
-    Ok(Order { cluster, nodes, overlays })
+    Ok(Order { cluster, nodes, overlays, swarm_part: swarm.swarm })
 }
 
 fn pick(cluster: &Cluster, wanted: &NodeArgs) -> anyhow::Result<Vec<Node>> {
@@ -124,6 +127,16 @@ pub(super) struct Planned {
     pub(super) generation_seed: [u8; 32],
 }
 
+impl Planned {
+    /// Tells what was decided, and what to look at.
+    pub(super) fn tell(&self, context: &Context) {
+        for note in &self.plan.notes {
+            context.note(format!("{}: {note}", self.node.name));
+        }
+        context.warn(&self.plan.warnings);
+    }
+}
+
 /// Plans every node for `pibake plan`: creates no state and asks for no secret.
 pub(super) fn plans_for_show(
     context: &Context,
@@ -140,7 +153,7 @@ pub(super) fn plans_for_show(
         .collect::<anyhow::Result<_>>()?;
     let requests = requests(order)?;
     let secrets = requests.iter().map(placeholders).collect();
-    build_all(context, order, bases, secrets, identities)
+    build_all(context, order, bases, secrets, identities, state)
 }
 
 /// Plans every node for baking: with its identity, made now if it has none, and its secrets.
@@ -151,7 +164,8 @@ pub(super) fn plans_for_bake(
     secrets: Vec<NodeSecrets>,
     state: &State,
 ) -> anyhow::Result<Vec<Planned>> {
-    build_all(context, order, bases, secrets, identities(context, order, state)?)
+    let identities = identities(context, order, state)?;
+    build_all(context, order, bases, secrets, identities, Some(state))
 }
 
 /// The identity of every node, made and durable before anything holds it, and known to the operator's ssh.
@@ -169,11 +183,15 @@ fn build_all(
     bases: &Bases,
     secrets: Vec<NodeSecrets>,
     identities: Vec<NodeIdentity>,
+    state: Option<&State>,
 ) -> anyhow::Result<Vec<Planned>> {
     let bake_time = context.bake_time()?;
+    let permissions = create::permissions(order, state)?;
+    context.warn(&create::loss(order, state)?);
     let mut plans = Vec::new();
     let mut errors = Vec::new();
-    for ((node, secrets), identity) in order.nodes.iter().zip(&secrets).zip(&identities) {
+    let given = secrets.iter().zip(&identities).zip(&permissions);
+    for (node, ((secrets, identity), create)) in order.nodes.iter().zip(given) {
         let base = bases.of(node)?;
         let inputs = Inputs {
             inventory: &base.inventory,
@@ -183,7 +201,7 @@ fn build_all(
             secrets,
             identity,
             staged: &Staged::default(),
-            create: &Create::none(),
+            create,
             bake_time,
             version: env!("CARGO_PKG_VERSION"),
             base_sha256: base.image.source_sha256,

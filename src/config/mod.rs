@@ -12,6 +12,7 @@ mod error;
 mod file;
 mod keys;
 mod layer;
+pub mod net;
 mod node;
 pub mod overlay;
 mod overlay_manifest;

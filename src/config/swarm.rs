@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::net::Net;
 use super::paths::Paths;
 use super::place::{At, value_of};
 use super::section::Section;
@@ -15,7 +16,7 @@ const JOIN_DAYS: u16 = 365;
 /// `[swarm]` as one file wrote it.
 #[derive(Clone, Default)]
 pub(super) struct SwarmLayer {
-    address_pool: Option<At<String>>,
+    address_pool: Option<At<Net>>,
     networks: Option<Vec<SwarmNetwork>>,
     stacks: Option<Vec<Stack>>,
     secrets: Option<BTreeMap<String, SecretSource>>,
@@ -28,7 +29,7 @@ impl SwarmLayer {
         let networks = section.sections("networks", "[[swarm.networks]]");
         let stacks = section.sections("stacks", "[[swarm.stacks]]");
         let layer = Self {
-            address_pool: section.parsed("address_pool", |text| subnet(text).map(|_| text.to_owned())),
+            address_pool: section.parsed("address_pool", subnet),
             networks: networks.map(|sections| sections.into_iter().filter_map(read_network).collect()),
             stacks: stacks
                 .map(|sections| sections.into_iter().filter_map(|s| read_stack(s, paths)).collect()),

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::net::Net;
+
 /// A whole cluster file, resolved.
 #[derive(Clone, Debug)]
 pub struct Cluster {
@@ -274,7 +276,7 @@ pub enum DockerInstall {
 #[derive(Clone, Debug, Default)]
 pub struct Swarm {
     /// The network that overlay networks are cut from; `None`: to be chosen clear of the cluster's own.
-    pub address_pool: Option<String>,
+    pub address_pool: Option<Net>,
     /// Overlay networks to make.
     pub networks: Vec<SwarmNetwork>,
     /// Stacks to deploy.

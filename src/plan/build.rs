@@ -6,10 +6,10 @@ use crate::inventory::types::Inventory;
 use crate::plan::change::{DiskPlan, Plan};
 use crate::state::identity::NodeIdentity;
 
-use super::draft::Draft;
+use super::create::Create;
+use super::draft::{Draft, Finished};
 use super::error::{PlanError, PlanErrors};
 use super::image::Image;
-use super::create::Create;
 use super::render::Renderer;
 use super::staged::Staged;
 use super::units::Units;
@@ -74,12 +74,13 @@ pub(super) fn build_once(inputs: &Inputs<'_>) -> Result<Plan, PlanErrors> {
     manifest::plan(inputs, &mut draft);
     let image_size = size::image_size(inputs, &mut draft);
     let errors = |errors| PlanErrors { node: inputs.node.name.clone(), errors };
-    let (changes, warnings) = draft.finish().map_err(errors)?;
+    let Finished { changes, notes, warnings } = draft.finish().map_err(errors)?;
     Ok(Plan {
         node: inputs.node.name.clone(),
         changes,
         disk: DiskPlan { disk_id, image_size },
         bake_time: inputs.bake_time,
+        notes,
         warnings,
         digest: [0; 32],
     })
@@ -94,8 +95,5 @@ fn refuse_what_comes_later(inputs: &Inputs<'_>, draft: &mut Draft) {
     }
     if inputs.node.docker.install != DockerInstall::None {
         refuse("[docker]", "say install = \"none\" and install Docker on the running node");
-    }
-    if inputs.cluster.swarm.is_some() {
-        refuse("[swarm]", "leave it out and join the nodes by hand");
     }
 }

@@ -128,6 +128,8 @@ pub struct Plan {
     pub disk: DiskPlan,
     /// Seconds since 1970 that every time written comes from.
     pub bake_time: i64,
+    /// What was decided that the changes do not show by themselves.
+    pub notes: Vec<String>,
     /// Things a person should know that are no errors.
     pub warnings: Vec<String>,
     /// Tells whether two plans write the same, keyed with the state seed; made with stand-ins for the

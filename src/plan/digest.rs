@@ -11,6 +11,7 @@ use crate::plan::change::{Action, Content, FileSpec, Plan};
 use crate::state::identity::{HostKey, JoinIdentity, NodeIdentity, TlsIdentity};
 
 use super::build::{Inputs, build_once};
+use super::create::Create;
 use super::error::PlanErrors;
 use super::manifest::hex;
 
@@ -23,18 +24,22 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Result<[u8; 32], PlanErrors> {
     let identity = NodeIdentity {
         host_keys: inputs.identity.host_keys.iter().map(stand_in_key).collect(),
         seed: inputs.identity.seed.clone(),
-        tls: inputs.identity.tls.as_ref().map(|tls| TlsIdentity {
-            key: Zeroizing::new(tls.certificate.clone()),
-            ..tls.clone()
-        }),
-        join: inputs.identity.join.as_ref().map(|join| JoinIdentity {
-            key: Zeroizing::new(join.certificate.clone()),
-            ..join.clone()
-        }),
+        tls: inputs
+            .identity
+            .tls
+            .as_ref()
+            .map(|tls| TlsIdentity { key: Zeroizing::new(tls.certificate.clone()), ..tls.clone() }),
+        join: inputs
+            .identity
+            .join
+            .as_ref()
+            .map(|join| JoinIdentity { key: Zeroizing::new(join.certificate.clone()), ..join.clone() }),
     };
     // The image's own time is the earliest that passes for a bake time.
     let bake_time = inputs.inventory.newest_mtime;
-    let plan = build_once(&Inputs { secrets: &secrets, identity: &identity, bake_time, ..*inputs })?;
+    // Who may create the swarm is a matter of the moment.
+    let create = &Create::none();
+    let plan = build_once(&Inputs { secrets: &secrets, identity: &identity, create, bake_time, ..*inputs })?;
     let purpose = format!("plan digest {}", hex(&canonical(&plan)));
     Ok(inputs.identity.seed.derive(&inputs.node.name, &purpose))
 }

@@ -28,7 +28,16 @@ pub(super) struct Draft {
     renames: Vec<Change>,
     changes: BTreeMap<(Volume, FsPath), Change>,
     errors: Vec<PlanError>,
+    notes: Vec<String>,
     warnings: Vec<String>,
+}
+
+/// A draft without errors.
+pub(super) struct Finished {
+    /// In the order they are applied.
+    pub(super) changes: Vec<Change>,
+    pub(super) notes: Vec<String>,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Draft {
@@ -42,6 +51,11 @@ impl Draft {
     /// The value, or `None` with the error noted.
     pub(super) fn note<T>(&mut self, result: Result<T, PlanError>) -> Option<T> {
         result.map_err(|error| self.error(error)).ok()
+    }
+
+    /// Notes something that was decided.
+    pub(super) fn say(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
     }
 
     /// Notes something a person should know.
@@ -103,8 +117,8 @@ impl Draft {
         self.changes.values()
     }
 
-    /// The changes in the order they are applied, and the warnings; or everything in the way.
-    pub(super) fn finish(mut self) -> Result<(Vec<Change>, Vec<String>), Vec<PlanError>> {
+    /// What was planned, or everything in the way.
+    pub(super) fn finish(mut self) -> Result<Finished, Vec<PlanError>> {
         self.check_nesting();
         if !self.errors.is_empty() {
             return Err(self.errors);
@@ -112,7 +126,8 @@ impl Draft {
         // What goes, goes first: a name may be wanted again in another form by a parent link.
         let (removals, others): (Vec<_>, Vec<_>) =
             self.changes.into_values().partition(|change| matches!(change.action, Action::Remove));
-        Ok((self.renames.into_iter().chain(removals).chain(others).collect(), self.warnings))
+        let changes = self.renames.into_iter().chain(removals).chain(others).collect();
+        Ok(Finished { changes, notes: self.notes, warnings: self.warnings })
     }
 
     /// Nothing may be made below what goes, or below what is a file.
@@ -194,7 +209,7 @@ mod tests {
         draft.text(path("/etc/x"), "2", Meta::root(0o644), &second);
         draft.file(path("/etc/x"), Content::Secret(b"1".to_vec().into()), Meta::root(0o644), &second);
         draft.remove(path("/etc/x"), &second);
-        let errors = draft.finish().unwrap_err();
+        let errors = draft.finish().map(|_| ()).unwrap_err();
         let expected = PlanError::Conflict {
             path: "/etc/x".to_owned(),
             first: "overlay a".to_owned(),
@@ -214,7 +229,7 @@ mod tests {
             } else {
                 draft.text(path("/etc/x"), "", Meta::root(0o644), &reason);
             }
-            assert_eq!(draft.finish().unwrap_err().len(), 1);
+            assert_eq!(draft.finish().map(|_| ()).unwrap_err().len(), 1);
         }
     }
 
@@ -225,7 +240,7 @@ mod tests {
         draft.text(path("/home/b/.x"), "", Meta::root(0o644), &reason);
         draft.remove(path("/z"), &reason);
         draft.rename(path("/home/a"), "b", &reason);
-        let (changes, _) = draft.finish().unwrap();
+        let changes = draft.finish().map(|finished| finished.changes).unwrap();
         let order: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
         assert_eq!(order, ["/home/a", "/z", "/home/b/.x"]);
         assert!(matches!(changes[0].action, Action::Rename { .. }));

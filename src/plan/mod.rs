@@ -12,6 +12,7 @@ mod cmdline;
 mod create;
 mod dhcpcd;
 mod digest;
+mod docker;
 mod draft;
 mod error;
 mod first_boot;
@@ -22,6 +23,7 @@ mod interfaces;
 mod manifest;
 mod network;
 mod overlay;
+mod pools;
 mod render;
 #[cfg(test)]
 mod samples;
@@ -31,6 +33,7 @@ mod size;
 mod ssh;
 mod sshd;
 mod staged;
+mod swarm;
 mod system;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBeha
 use serde_json::json;
 
 use super::build::Inputs;
+use crate::config::net::Net;
 use crate::config::types::{Cluster, Node, Secret};
 
 /// A parameter's value.
@@ -149,7 +150,7 @@ fn cluster_value(cluster: &Cluster, node: &Node) -> serde_json::Value {
         "name": cluster.name,
         "network": {
             "interface": network.interface,
-            "cidr": cidr(node),
+            "cidr": Net::of(node.address, node.prefix).to_string(),
             "gateway": network.gateway,
             "dns": network.dns,
             "search": network.search,
@@ -157,12 +158,6 @@ fn cluster_value(cluster: &Cluster, node: &Node) -> serde_json::Value {
         },
         "nodes": cluster.nodes.iter().map(node_value).collect::<Vec<_>>(),
     })
-}
-
-/// The node's network, `192.168.0.0/16`.
-fn cidr(node: &Node) -> String {
-    let mask = u32::MAX.checked_shl(32 - u32::from(node.prefix.min(32))).unwrap_or(0);
-    format!("{}/{}", std::net::Ipv4Addr::from(u32::from(node.address) & mask), node.prefix)
 }
 
 fn image_value(inputs: &Inputs<'_>) -> serde_json::Value {

@@ -16,11 +16,13 @@ use super::error::PlanError;
 use super::image::{Image, path};
 use super::overlay::Use;
 use super::render::ParamValue;
-use super::{ssh, wifi};
+use super::{docker, pools, ssh, swarm, wifi};
 
 /// Every overlay that the plan may select by itself.
-const STANDARD: [&str; 15] = [
+const STANDARD: [&str; 19] = [
     "clock-ntp",
+    "docker",
+    "docker-tls",
     "first-boot",
     "hostname",
     "locale",
@@ -32,6 +34,8 @@ const STANDARD: [&str; 15] = [
     "ssh",
     "ssh-keep-keys",
     "sudo",
+    "swarm-manager",
+    "swarm-node",
     "timezone",
     "wifi-networkmanager",
     "wifi-wpa-supplicant",
@@ -63,7 +67,9 @@ pub fn secret_params<'a>(
 /// The overlays of a node, in order: pibake's own, then those of the cluster file.
 pub(super) fn uses<'a>(inputs: &Inputs<'a>, draft: &mut Draft) -> Vec<Use<'a>> {
     let mut uses = Vec::new();
-    for (name, offered) in standard(inputs) {
+    let mut selected = standard(inputs);
+    selected.extend(docker_and_swarm(inputs, draft));
+    for (name, offered) in selected {
         match inputs.overlays.iter().find(|overlay| overlay.name == name) {
             // One that stands in for ours may leave parameters out that it has no use for.
             Some(overlay) => {
@@ -87,7 +93,8 @@ pub(super) fn uses<'a>(inputs: &Inputs<'a>, draft: &mut Draft) -> Vec<Use<'a>> {
     uses
 }
 
-type Offered = BTreeMap<&'static str, ParamValue>;
+/// Parameters of one of our own overlays.
+pub(super) type Offered = BTreeMap<&'static str, ParamValue>;
 
 /// What this node and this image need of our own overlays.
 fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
@@ -128,6 +135,14 @@ fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
     selected
 }
 
+/// Docker's configuration and what joining needs, cut from the same pools.
+fn docker_and_swarm(inputs: &Inputs<'_>, draft: &mut Draft) -> Vec<(&'static str, Offered)> {
+    let Some(pools) = draft.note(pools::choose(inputs.cluster)) else { return Vec::new() };
+    let mut selected = docker::overlays(inputs, pools, draft);
+    selected.extend(swarm::overlays(inputs, pools, draft));
+    selected
+}
+
 fn network_params(inputs: &Inputs<'_>) -> Offered {
     let interface = &inputs.node.network.interface;
     let bytes = inputs.identity.seed.derive(&inputs.node.name, &format!("networkmanager uuid {interface}"));
@@ -140,7 +155,23 @@ pub(super) fn text(text: &str) -> ParamValue {
 }
 
 pub(super) fn list(items: &[String]) -> ParamValue {
-    ParamValue::Plain(toml::Value::Array(items.iter().cloned().map(toml::Value::String).collect()))
+    texts(items.iter().cloned())
+}
+
+pub(super) fn texts(items: impl IntoIterator<Item = String>) -> ParamValue {
+    ParamValue::Plain(toml::Value::Array(items.into_iter().map(toml::Value::String).collect()))
+}
+
+pub(super) fn boolean(value: bool) -> ParamValue {
+    ParamValue::Plain(toml::Value::Boolean(value))
+}
+
+pub(super) fn integer(value: i64) -> ParamValue {
+    ParamValue::Plain(toml::Value::Integer(value))
+}
+
+pub(super) fn secret(secret: Secret) -> ParamValue {
+    ParamValue::Secret(secret)
 }
 
 /// The parameters of the cluster file, checked against what the overlay declares.

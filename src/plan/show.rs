@@ -25,6 +25,8 @@ pub struct PlanView {
     pub image_size: u64,
     /// What happens, in order.
     pub changes: Vec<ChangeView>,
+    /// What was decided besides.
+    pub notes: Vec<String>,
     /// Things a person should know.
     pub warnings: Vec<String>,
     /// The plan's digest: the same as long as the same would be written.
@@ -78,6 +80,7 @@ pub fn view(plan: &Plan, contents: bool) -> PlanView {
         disk_id: plan.disk.disk_id.map(|id| format!("{id:08x}")),
         image_size: plan.disk.image_size,
         changes: plan.changes.iter().map(|change| change_view(change, contents)).collect(),
+        notes: plan.notes.clone(),
         warnings: plan.warnings.clone(),
         digest: super::manifest::hex(&plan.digest),
     }
@@ -98,6 +101,9 @@ pub fn text(plan: &Plan, contents: bool) -> String {
         for change in view.changes.iter().filter(|change| change.volume == volume) {
             line(&mut out, change);
         }
+    }
+    for note in &view.notes {
+        let _ = writeln!(out, "\n{note}");
     }
     for warning in &view.warnings {
         let _ = writeln!(out, "\nwarning: {warning}");

@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::config::net::Net;
+
 /// A host's IPv4 address: nothing that cannot be one machine.
 pub(in crate::config) fn host(text: &str) -> Result<Ipv4Addr, String> {
     let address = ipv4(text)?;
@@ -43,21 +45,21 @@ pub(in crate::config) fn with_prefix(text: &str) -> Result<(Ipv4Addr, u8), Strin
 }
 
 /// A network, `10.200.0.0/16`: no bit set beyond the prefix.
-pub(in crate::config) fn subnet(text: &str) -> Result<(Ipv4Addr, u8), String> {
+pub(in crate::config) fn subnet(text: &str) -> Result<Net, String> {
     let wrong = || format!("{text:?} is no network such as 10.200.0.0/16");
     let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
     let address = ipv4(address)?;
     let prefix = decimal(prefix).filter(|prefix| (1..=32).contains(prefix)).ok_or_else(wrong)?;
-    let base = network(address, prefix);
-    if address != base {
-        return Err(format!("{text} has bits set beyond its prefix; the network is {base}/{prefix}"));
+    let net = Net::of(address, prefix);
+    if address != net.address(0) {
+        return Err(format!("{text} has bits set beyond its prefix; the network is {net}"));
     }
-    Ok((address, prefix))
+    Ok(net)
 }
 
 /// The first address of the network that `address` is in.
 pub(in crate::config) fn network(address: Ipv4Addr, prefix: u8) -> Ipv4Addr {
-    Ipv4Addr::from(u32::from(address) & mask(prefix))
+    Net::of(address, prefix).address(0)
 }
 
 /// The last address of the network that `address` is in.

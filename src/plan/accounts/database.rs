@@ -1,5 +1,7 @@
 //! The account tables of an image together, and the edits that keep them agreeing with each other.
 
+use std::ops::RangeInclusive;
+
 use crate::plan::error::PlanError;
 
 use super::table::{Table, add_to_list, rename_in_list};
@@ -9,6 +11,9 @@ const FIRST_UID: u32 = 1001;
 
 /// One past the highest (`login.defs`, `UID_MAX`).
 const END_UID: u32 = 60_000;
+
+/// Numbers of system accounts and groups (`login.defs`, `SYS_UID_MIN`, `SYS_UID_MAX`).
+const SYSTEM_IDS: RangeInclusive<u32> = 100..=999;
 
 /// How many subordinate ids an account gets, and where they begin (`login.defs`, `SUB_UID_COUNT`).
 const SUBORDINATES: u32 = 65_536;
@@ -115,6 +120,46 @@ impl Database {
         Ok(Entry { name: name.to_owned(), uid: id, gid: id, home })
     }
 
+    /// Adds a system account without a home, whose shell runs what sshd is told to run for it, with a group
+    /// of its own; the password is for [`Database::set_password`]. One that is there stays as it is.
+    ///
+    /// # Errors
+    /// When no number is left.
+    pub(super) fn add_system(&mut self, name: &str) -> Result<(), PlanError> {
+        if self.passwd.row(name).is_some() {
+            return Ok(());
+        }
+        let group = self.add_system_group(name)?;
+        let taken = group.parse().is_ok_and(|number| self.passwd.has_number(2, number));
+        let id = if taken { self.free_system_id(name)? } else { group.clone() };
+        self.passwd.push(&[name, "x", &id, &group, "", "/nonexistent", "/bin/sh"]);
+        Ok(())
+    }
+
+    /// Adds a system group, and tells its number. One that is there stays as it is.
+    ///
+    /// # Errors
+    /// When no number is left.
+    pub(super) fn add_system_group(&mut self, name: &str) -> Result<String, PlanError> {
+        if let Some(number) = self.group.row(name).and_then(|row| row.get(2)) {
+            return Ok(number.clone());
+        }
+        let id = self.free_system_id(name)?;
+        self.group.push(&[name, "x", &id, ""]);
+        if let Some(gshadow) = &mut self.gshadow {
+            gshadow.push(&[name, "!", "", ""]);
+        }
+        Ok(id)
+    }
+
+    /// From the top down, as `useradd -r` does: packages that are installed later count from the bottom up.
+    fn free_system_id(&self, name: &str) -> Result<String, PlanError> {
+        let free = |id: &u32| !self.passwd.has_number(2, *id) && !self.group.has_number(2, *id);
+        let id = SYSTEM_IDS.rev().find(free);
+        id.map(|id| id.to_string())
+            .ok_or_else(|| account_error(name, "no system number is left in the image".to_owned()))
+    }
+
     /// Puts an account into a group.
     ///
     /// # Errors
@@ -183,6 +228,18 @@ mod tests {
             subuid: Some(Table::parse("pi:100000:65536\n")),
             subgid: Some(Table::parse("pi:100000:65536\npia:165536:65536\n")),
         }
+    }
+
+    #[test]
+    fn system_accounts_take_numbers_from_the_top_and_only_once() {
+        let mut db = database();
+        assert_eq!(db.add_system_group("docker").unwrap(), "999");
+        assert_eq!(db.add_system_group("docker").unwrap(), "999");
+        db.add_system("asker").unwrap();
+        db.add_system("asker").unwrap();
+        assert!(db.passwd.text().ends_with("\nasker:x:998:998::/nonexistent:/bin/sh\n"));
+        assert!(db.group.text().ends_with("\ndocker:x:999:\nasker:x:998:\n"));
+        assert!(db.gshadow.unwrap().text().ends_with("\ndocker:!::\nasker:!::\n"));
     }
 
     #[test]

@@ -22,6 +22,7 @@ use super::clock::shadow_day;
 use super::draft::{Draft, Reason};
 use super::error::PlanError;
 use super::image::{Image, path};
+use super::{docker, swarm};
 
 /// What no password matches. Not `!`: without PAM, OpenSSH takes that for an account locked to keys too.
 const NO_PASSWORD: &str = "*";
@@ -53,6 +54,7 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) -> Names {
     let image = Image { inventory: inputs.inventory };
     let Some(mut db) = draft.note(read(image)) else { return Names::default() };
     plan_own(inputs, image, &mut db, draft);
+    plan_system(inputs, &mut db, draft);
     for account in &inputs.node.accounts {
         plan_added(inputs, image, account, &mut db, draft);
     }
@@ -94,6 +96,17 @@ fn plan_own(inputs: &Inputs<'_>, image: Image<'_>, db: &mut Database, draft: &mu
     rename_home(image, &old, &entry, draft);
     stock_rules(image, &old.name, &user.name, draft);
     plan_keys(&entry, &user.authorized_keys, draft);
+}
+
+/// What Docker and the swarm bring along: the group that its package would make only at first boot, so that
+/// accounts can be in it, and the account that nodes ask a manager through.
+fn plan_system(inputs: &Inputs<'_>, db: &mut Database, draft: &mut Draft) {
+    if docker::present(inputs) {
+        draft.note(db.add_system_group("docker"));
+    }
+    if swarm::answers(inputs) && draft.note(db.add_system(swarm::JOIN_ACCOUNT)).is_some() {
+        db.set_password(swarm::JOIN_ACCOUNT, NO_PASSWORD, shadow_day(inputs.bake_time));
+    }
 }
 
 fn plan_added(

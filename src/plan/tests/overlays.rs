@@ -280,7 +280,8 @@ fn every_overlay_of_the_folder_renders_for_every_release() {
             let (mut draft, mut units) = (Draft::default(), Units::default());
             plan_overlay(&inputs, &Renderer::new(&inputs), &names, &used, &mut units, &mut draft);
             units.plan(Image { inventory: inputs.inventory }, &mut draft);
-            let (changes, _) = draft.finish().unwrap_or_else(|errors| panic!("{overlay}: {errors:?}"));
+            let finished = draft.finish().unwrap_or_else(|errors| panic!("{overlay}: {errors:?}"));
+            let changes = finished.changes;
             assert!(changes.iter().all(|change| !change.why.is_empty()), "{overlay}");
         }
     }

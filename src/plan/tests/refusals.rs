@@ -1,6 +1,6 @@
 //! What is refused, and that all of it is told at once.
 
-use crate::config::types::{Account, DockerInstall, Password, Secret, SecretSource, Swarm, Wifi};
+use crate::config::types::{Account, DockerInstall, Password, Secret, SecretSource, Wifi};
 use crate::fs::volume::Volume;
 use crate::inventory::types::Release;
 use crate::plan::samples;
@@ -29,14 +29,12 @@ fn what_comes_later_is_refused_all_at_once() {
     let errors = refused(Release::Bookworm, |bench| {
         bench.node.system.packages = vec!["debs/*.deb".to_owned()];
         bench.node.docker.install = DockerInstall::Debs;
-        bench.cluster.swarm = Some(Swarm::default());
         bench.bake_time = samples::IMAGE_TIME - 1;
         bench.node.system.timezone = Some("Europe/Berln".to_owned());
     });
     let expected = [
         "node pi1: system.packages is not baked by this version yet; leave it out",
         "node pi1: [docker] is not baked by this version yet; say install = \"none\"",
-        "node pi1: [swarm] is not baked by this version yet; leave it out",
         "node pi1: system.timezone: the image has no time zone \"Europe/Berln\"; did you mean \"Europe/Berlin\"?",
         "node pi1: the bake time 2025-05-11T21:46:39Z is before the image's newest file, 2025-05-11T21:46:40Z",
     ];
