@@ -7,6 +7,7 @@ mod overlays;
 mod refusals;
 mod shown;
 mod sizes;
+mod swarm;
 
 use crate::config::overlay::LoadedOverlay;
 use crate::config::types::{Cluster, Node, NodeSecrets, Secret, SecretSource, Wifi};
