@@ -14,6 +14,12 @@ use crate::seed::Seed;
 
 const NOT_YET: &str = "(made when the node is baked)";
 
+/// Lengths in bytes of what is made.
+const SSH_KEY: usize = 400;
+const CERTIFICATE: usize = 700;
+const KEY: usize = 241;
+const AUTHORITY: usize = 620;
+
 impl State {
     /// A node's identity as far as it has been made.
     ///
@@ -45,7 +51,7 @@ fn host_keys(state: Option<&State>, node: &str) -> Result<Vec<HostKey>, StateErr
     let existing = state.map_or(Ok(None), |state| state.existing_host_keys(node))?;
     let key = |name, kind: &str| HostKey {
         name,
-        private: Zeroizing::new(NOT_YET.repeat(14)),
+        private: Zeroizing::new(filler(SSH_KEY)),
         public: format!("{kind} {NOT_YET}"),
     };
     Ok(existing.unwrap_or_else(|| vec![key("ed25519", "ssh-ed25519"), key("ecdsa", "ecdsa-sha2-nistp256")]))
@@ -56,9 +62,9 @@ fn tls(state: Option<&State>, node: &Node) -> Result<TlsIdentity, StateError> {
     let kept = state.map_or(Ok(None), |state| state.kept(&state.server_place(&node.name)))?;
     let (certificate, key) = match kept {
         Some(Kept { certificate, key }) => (certificate.pem().to_owned(), key),
-        None => (NOT_YET.repeat(28), Zeroizing::new(NOT_YET.repeat(8))),
+        None => (filler(CERTIFICATE), Zeroizing::new(filler(KEY))),
     };
-    Ok(TlsIdentity { ca: ca.map_or_else(|| NOT_YET.repeat(22), |ca| ca.pem().to_owned()), certificate, key })
+    Ok(TlsIdentity { ca: ca.map_or_else(|| filler(AUTHORITY), |ca| ca.pem().to_owned()), certificate, key })
 }
 
 fn join(
@@ -70,7 +76,7 @@ fn join(
     let authority = JoinAuthority::stand_in();
     let key = match state.map_or(Ok(None), |state| state.join_key(&node.name))? {
         Some(key) => key,
-        None => SshKey { private: Zeroizing::new(NOT_YET.repeat(14)), public: authority.public()? },
+        None => SshKey { private: Zeroizing::new(filler(SSH_KEY)), public: authority.public()? },
     };
     let certificate = authority.sign(&key.public, &membership(node, cluster, seed, &key.public, 0))?;
     let ca = match state.map_or(Ok(None), State::join_public)? {
@@ -82,4 +88,8 @@ fn join(
         .collect::<Result<_, StateError>>()?;
     let revoked = state.map_or(Ok(Vec::new()), State::revoked_keys)?;
     Ok(JoinIdentity { key: key.private, certificate, ca, revoked, managers })
+}
+
+fn filler(length: usize) -> String {
+    NOT_YET.chars().cycle().take(length).collect()
 }
