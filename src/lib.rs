@@ -24,6 +24,7 @@ pub mod fs;
 pub mod interrupt;
 pub mod inventory;
 pub mod invoker;
+pub mod keys;
 pub mod plan;
 pub mod progress;
 pub mod prove;

@@ -37,6 +37,9 @@ pub struct Common {
     /// Where secrets, host keys and receipts are kept
     #[arg(long, global = true, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Holds the passphrase of the cluster's keys
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
     /// Do not ask
     #[arg(short, long, global = true)]
     pub yes: bool,

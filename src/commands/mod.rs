@@ -10,6 +10,7 @@ mod flash;
 mod generate;
 mod init;
 mod inspect;
+mod keys;
 mod oven;
 mod plan;
 mod prepare;

@@ -19,11 +19,12 @@ use crate::plan::change::Plan;
 use crate::plan::{Inputs, Staged, build, overlay_names, secret_params};
 use crate::seed::Seed;
 use crate::source::{self, BaseImage, OpenImage};
-use crate::state::State;
 use crate::state::identity::NodeIdentity;
+use crate::state::{Authorities, State};
 
 use super::context::Context;
 use super::create;
+use super::keys;
 
 const FIX_FILE: &str = "correct the cluster file and try again; nothing was written";
 
@@ -145,12 +146,10 @@ pub(super) fn plans_for_show(
     state: Option<&State>,
 ) -> anyhow::Result<Vec<Planned>> {
     let identities = order.nodes.iter().map(|node| match state {
-        Some(state) => state.existing_identity(&node.name),
-        None => Ok(None),
+        Some(state) => state.existing_identity(node, &order.cluster),
+        None => NodeIdentity::placeholder(node, &order.cluster),
     });
-    let identities: Vec<NodeIdentity> = identities
-        .map(|found| Ok(found?.unwrap_or_else(NodeIdentity::placeholder)))
-        .collect::<anyhow::Result<_>>()?;
+    let identities = identities.collect::<Result<_, _>>()?;
     let requests = requests(order)?;
     let secrets = requests.iter().map(placeholders).collect();
     build_all(context, order, bases, secrets, identities, state)
@@ -171,8 +170,10 @@ pub(super) fn plans_for_bake(
 /// The identity of every node, made and durable before anything holds it, and known to the operator's ssh.
 fn identities(context: &Context, order: &Order, state: &State) -> anyhow::Result<Vec<NodeIdentity>> {
     let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
-    let identities = order.nodes.iter().map(|node| locked.identity(&node.name));
-    let identities = identities.collect::<Result<_, _>>().context("making the nodes' identities")?;
+    let mut ask = || keys::passphrase(context);
+    let mut authorities = Authorities::new(context.bake_time()?, &mut ask);
+    let identities = order.nodes.iter().map(|node| locked.identity(node, &order.cluster, &mut authorities));
+    let identities = identities.collect::<Result<_, _>>().map_err(keys::advised)?;
     locked.write_known_hosts(&order.cluster.nodes).context("writing known_hosts")?;
     Ok(identities)
 }

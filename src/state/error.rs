@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::interrupt::Interrupted;
+use crate::keys::KeyError;
 
 /// A state error. Each names the file, and the way out where there is one.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,17 @@ pub enum StateError {
     /// No random numbers are to be had.
     #[error("making a key: {0}")]
     Random(String),
+    /// A key or a certificate could not be made, or is not to be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The authorities' keys are under a passphrase, and there is none.
+    #[error("the keys in {} are under a passphrase: {source}", path.display())]
+    Passphrase {
+        /// The state's directory.
+        path: PathBuf,
+        /// Why nobody could be asked.
+        source: io::Error,
+    },
     /// The run was asked to stop while it waited for the lock.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),

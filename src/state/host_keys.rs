@@ -7,7 +7,7 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, EcdsaCurve, LineEnding, PrivateKey};
 
 use super::error::{StateError, corrupt};
-use super::identity::{HostKey, NodeIdentity};
+use super::identity::HostKey;
 use super::lock::LockedState;
 use super::{State, private};
 
@@ -16,45 +16,30 @@ const KINDS: [(&str, Algorithm); 2] =
     [("ed25519", Algorithm::Ed25519), ("ecdsa", Algorithm::Ecdsa { curve: EcdsaCurve::NistP256 })];
 
 impl State {
-    /// A node's identity as far as it has been made; `None` when a key is still to be made.
+    /// A node's host keys; `None` when one is still to be made.
     ///
     /// # Errors
     /// When a key file is damaged, or open to others.
-    pub fn existing_identity(&self, node: &str) -> Result<Option<NodeIdentity>, StateError> {
+    pub fn existing_host_keys(&self, node: &str) -> Result<Option<Vec<HostKey>>, StateError> {
         let dir = self.host_key_dir(node);
         if !private::check_dir(&dir)? {
             return Ok(None);
         }
-        let mut host_keys = Vec::new();
-        for (name, algorithm) in KINDS {
-            match read_key(&dir, name, &algorithm)? {
-                Some(key) => host_keys.push(key),
-                None => return Ok(None),
-            }
-        }
-        Ok(Some(NodeIdentity { host_keys, seed: self.seed().clone(), tls: None, join: None }))
+        KINDS.iter().map(|(name, algorithm)| read_key(&dir, name, algorithm)).collect()
     }
 }
 
 impl LockedState<'_> {
-    /// A node's identity. What is missing of it is made, and on the medium when this returns: only then may
-    /// anything hold it.
-    ///
-    /// # Errors
-    /// When a key file is damaged, open to others, or cannot be written.
-    pub fn identity(&self, node: &str) -> Result<NodeIdentity, StateError> {
+    /// A node's host keys; what is missing of them is made.
+    pub(super) fn host_keys(&self, node: &str) -> Result<Vec<HostKey>, StateError> {
         let dir = self.state.host_key_dir(node);
         private::create_dir(&self.state.dir().join(super::HOST_KEYS))?;
         private::create_dir(&dir)?;
-        let mut host_keys = Vec::new();
-        for (name, algorithm) in KINDS {
-            let key = match read_key(&dir, name, &algorithm)? {
-                Some(key) => key,
-                None => make_key(&dir, name, algorithm, node)?,
-            };
-            host_keys.push(key);
-        }
-        Ok(NodeIdentity { host_keys, seed: self.state.seed().clone(), tls: None, join: None })
+        let key = |(name, algorithm)| match read_key(&dir, name, &algorithm)? {
+            Some(key) => Ok(key),
+            None => make_key(&dir, name, algorithm, node),
+        };
+        KINDS.into_iter().map(key).collect()
     }
 }
 

@@ -1,7 +1,15 @@
 //! A node's identity as the plan needs it.
 
+use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
+use super::authorities::Authorities;
+use super::error::StateError;
+use super::join::joins;
+use super::lock::LockedState;
+use crate::config::types::{Cluster, Node};
+use crate::keys::certificate::Certificate;
+use crate::keys::join::certified_key;
 use crate::seed::Seed;
 
 /// What makes a node itself, beyond the cluster file.
@@ -28,6 +36,19 @@ pub struct TlsIdentity {
     pub key: Zeroizing<String>,
 }
 
+impl TlsIdentity {
+    /// What stands for it where neither secrets nor dates may decide: certificate and key are known by the public key.
+    #[must_use]
+    pub fn stand_in(&self) -> Self {
+        let public = match Certificate::from_pem(&self.certificate) {
+            Ok(certificate) => HEXLOWER.encode(&certificate.public_key),
+            // A stand-in already.
+            Err(_) => self.certificate.clone(),
+        };
+        Self { ca: self.ca.clone(), key: Zeroizing::new(public.clone()), certificate: public }
+    }
+}
+
 /// A node's join credential, and whom it trusts (joining.md, "Trust").
 #[derive(Clone)]
 pub struct JoinIdentity {
@@ -43,6 +64,15 @@ pub struct JoinIdentity {
     pub managers: Vec<ManagerHost>,
 }
 
+impl JoinIdentity {
+    /// As [`TlsIdentity::stand_in`].
+    #[must_use]
+    pub fn stand_in(&self) -> Self {
+        let public = certified_key(&self.certificate).unwrap_or_else(|| self.certificate.clone());
+        Self { key: Zeroizing::new(public.clone()), certificate: public, ..self.clone() }
+    }
+}
+
 /// A manager as the askers pin it.
 #[derive(Clone)]
 pub struct ManagerHost {
@@ -50,23 +80,6 @@ pub struct ManagerHost {
     pub name: String,
     /// Public host keys, one line each without a comment.
     pub host_keys: Vec<String>,
-}
-
-impl NodeIdentity {
-    /// A stand-in for `pibake plan`, which makes no state: keys that are none, of about the true size.
-    #[must_use]
-    pub fn placeholder() -> Self {
-        let key = |name, public: &str| HostKey {
-            name,
-            private: Zeroizing::new("(made when the node is baked)".repeat(14)),
-            public: public.to_owned(),
-        };
-        let host_keys = vec![
-            key("ed25519", "ssh-ed25519 (made when the node is baked)"),
-            key("ecdsa", "ecdsa-sha2-nistp256 (made when the node is baked)"),
-        ];
-        Self { host_keys, seed: Seed::new([0; 32]), tls: None, join: None }
-    }
 }
 
 /// One SSH host key.
@@ -78,4 +91,25 @@ pub struct HostKey {
     pub private: Zeroizing<String>,
     /// The public key as one line, without a newline.
     pub public: String,
+}
+
+impl LockedState<'_> {
+    /// A node's identity. What is missing of it is made, and on the medium when this returns: only then may
+    /// anything hold it.
+    ///
+    /// # Errors
+    /// When a file is damaged, open to others, or cannot be written; when the passphrase is wrong; when the bake time
+    /// is before the TLS authority's.
+    pub fn identity(
+        &self,
+        node: &Node,
+        cluster: &Cluster,
+        authorities: &mut Authorities<'_>,
+    ) -> Result<NodeIdentity, StateError> {
+        let host_keys = self.host_keys(&node.name)?;
+        let tls = if node.docker.tls { Some(self.server(node, cluster, authorities)?) } else { None };
+        let join =
+            if joins(node, cluster) { Some(self.membership(node, cluster, authorities)?) } else { None };
+        Ok(NodeIdentity { host_keys, seed: self.state().seed().clone(), tls, join })
+    }
 }

@@ -7,6 +7,7 @@ use super::error::StateError;
 use super::lock::LockedState;
 use super::{State, private};
 use crate::config::types::Node;
+use crate::keys::join::without_comment;
 
 impl State {
     /// Where it is, for `ssh -o UserKnownHostsFile=…`.
@@ -24,12 +25,11 @@ impl LockedState<'_> {
     pub fn write_known_hosts(&self, nodes: &[Node]) -> Result<(), StateError> {
         let mut text = String::from("# written by pibake; changes are lost\n");
         for node in nodes {
-            let Some(identity) = self.state.existing_identity(&node.name)? else { continue };
-            for key in &identity.host_keys {
-                // Type and key: a comment there would only repeat the name.
-                let mut words = key.public.split(' ');
-                let (kind, base64) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-                let _ = writeln!(text, "{},{} {kind} {base64}", node.name, node.address);
+            let Some(host_keys) = self.state.existing_host_keys(&node.name)? else { continue };
+            for key in &host_keys {
+                // A comment there would only repeat the name.
+                let public = without_comment(&key.public);
+                let _ = writeln!(text, "{},{} {public}", node.name, node.address);
             }
         }
         let path = self.state.known_hosts();

@@ -1,4 +1,4 @@
-//! What outlives a bake: seed, host keys, receipts; locked, durable, 0700 and 0600.
+//! What outlives a bake: seed, keys and certificates, receipts; locked, durable, 0700 and 0600.
 //!
 //! ```text
 //! .pibake/.gitignore                    *
@@ -6,6 +6,12 @@
 //!              seed                     32 random bytes in hexadecimal
 //!              host_keys/NODE/ssh_host_{ed25519,ecdsa}_key
 //!              known_hosts              the operator's
+//!              tls/ca.pem, ca-key.pem   the TLS authority; its key may be under a passphrase
+//!              tls/nodes/NODE/cert.pem, key.pem
+//!              tls/clients/NAME/cert.pem, key.pem
+//!              join/ca, ca.pub          the SSH authority for joining; the first may be under a passphrase
+//!              join/nodes/NODE/key
+//!              join/revoked             public keys that managers refuse
 //!              receipts/NODE/TIME-COUNT.json
 //!              bakes/NODE.json          the last bake
 //! ```
@@ -15,19 +21,24 @@
 
 pub mod identity;
 
+mod authorities;
 mod error;
+mod existing;
 mod host_keys;
+mod join;
 mod known_hosts;
 mod lock;
 mod platform;
 mod private;
 mod record;
+mod tls;
 
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
+pub use authorities::{AskPassphrase, Authorities};
 pub use error::StateError;
 pub use lock::LockedState;
 pub use record::{RecordedBake, StoredReceipt};
@@ -44,6 +55,11 @@ const ROOT: &str = ".pibake";
 const HOST_KEYS: &str = "host_keys";
 const RECEIPTS: &str = "receipts";
 const BAKES: &str = "bakes";
+const TLS: &str = "tls";
+const JOIN: &str = "join";
+/// Where those two keep what is of one node.
+const NODES: &str = "nodes";
+const CLIENTS: &str = "clients";
 
 /// A cluster's state, opened.
 #[derive(Debug)]
@@ -127,19 +143,35 @@ impl State {
         self.dir.join(RECEIPTS).join(node)
     }
 
+    fn tls_dir(&self) -> PathBuf {
+        self.dir.join(TLS)
+    }
+
+    fn join_dir(&self) -> PathBuf {
+        self.dir.join(JOIN)
+    }
+
     /// Every directory that files are written in.
     fn directories(&self) -> Result<Vec<PathBuf>, StateError> {
+        let below = [
+            self.dir.join(HOST_KEYS),
+            self.dir.join(RECEIPTS),
+            self.tls_dir().join(NODES),
+            self.tls_dir().join(CLIENTS),
+            self.join_dir().join(NODES),
+        ];
         let mut all = vec![self.dir.clone()];
-        for name in [HOST_KEYS, RECEIPTS, BAKES] {
-            let dir = self.dir.join(name);
-            if !private::check_dir(&dir)? {
-                continue;
+        for dir in [self.dir.join(BAKES), self.tls_dir(), self.join_dir()] {
+            if private::check_dir(&dir)? {
+                all.push(dir);
             }
-            if name != BAKES {
+        }
+        for dir in below {
+            if private::check_dir(&dir)? {
                 let nodes = private::names(&dir)?.into_iter().map(|node| dir.join(node));
                 all.extend(nodes.filter(|path| path.is_dir() && !path.is_symlink()));
+                all.push(dir);
             }
-            all.push(dir);
         }
         Ok(all)
     }

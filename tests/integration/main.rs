@@ -6,6 +6,7 @@ mod cluster_file;
 mod device_policy;
 mod flash_lib;
 mod invoker;
+mod keys;
 mod plan;
 mod sources;
 mod state;

@@ -12,8 +12,8 @@ use pibake::config::types::{Cluster, Node};
 use pibake::config::{Selection, load};
 use pibake::interrupt::Interrupt;
 use pibake::progress::{Event, Progress, Silent};
-use pibake::state::identity::NodeIdentity;
-use pibake::state::{State, StateError};
+use pibake::state::identity::HostKey;
+use pibake::state::{Authorities, State, StateError};
 use serde_json::json;
 
 /// Names the state a worker process uses.
@@ -55,12 +55,18 @@ fn create(dir: &Path) -> Result<State, StateError> {
     State::create(dir, &Silent, &Interrupt::default())
 }
 
-fn identity(state: &State, node: &str) -> Result<NodeIdentity, StateError> {
-    state.lock(&Silent, &Interrupt::default()).and_then(|locked| locked.identity(node))
+/// The host keys of a node without TLS and swarm.
+fn host_keys(state: &State, node: &str) -> Result<Vec<HostKey>, StateError> {
+    let desk = Desk::new();
+    let cluster = desk.cluster(&[(node, "10.0.0.1")]);
+    let mut nobody = || Err(std::io::Error::other("nothing is under a passphrase here"));
+    let mut authorities = Authorities::new(0, &mut nobody);
+    let locked = state.lock(&Silent, &Interrupt::default())?;
+    Ok(locked.identity(&cluster.nodes[0], &cluster, &mut authorities)?.host_keys)
 }
 
-fn publics(identity: &NodeIdentity) -> Vec<String> {
-    identity.host_keys.iter().map(|key| key.public.clone()).collect()
+fn publics(host_keys: &[HostKey]) -> Vec<String> {
+    host_keys.iter().map(|key| key.public.clone()).collect()
 }
 
 /// Everything below a directory, relative to it.
@@ -128,30 +134,30 @@ fn where_a_state_is() {
 fn keys_are_made_once_and_are_openssh_keys() {
     let desk = Desk::new();
     let state = desk.create();
-    assert!(state.existing_identity("pi1").expect("nothing is wrong").is_none());
-    let made = identity(&state, "pi1").expect("it can be made");
-    assert_eq!(made.host_keys.iter().map(|key| key.name).collect::<Vec<_>>(), ["ed25519", "ecdsa"]);
-    assert!(made.host_keys[0].public.starts_with("ssh-ed25519 "), "{}", made.host_keys[0].public);
-    assert!(made.host_keys[1].public.starts_with("ecdsa-sha2-nistp256 "), "{}", made.host_keys[1].public);
-    for key in &made.host_keys {
+    assert!(state.existing_host_keys("pi1").expect("nothing is wrong").is_none());
+    let made = host_keys(&state, "pi1").expect("it can be made");
+    assert_eq!(made.iter().map(|key| key.name).collect::<Vec<_>>(), ["ed25519", "ecdsa"]);
+    assert!(made[0].public.starts_with("ssh-ed25519 "), "{}", made[0].public);
+    assert!(made[1].public.starts_with("ecdsa-sha2-nistp256 "), "{}", made[1].public);
+    for key in &made {
         let parsed = ssh_key::PrivateKey::from_openssh(key.private.as_bytes()).expect("it is OpenSSH's");
         assert_eq!(parsed.public_key().to_openssh().expect("it can be written"), key.public);
         assert!(key.private.ends_with("-----END OPENSSH PRIVATE KEY-----\n"));
     }
-    assert_eq!(publics(&identity(&state, "pi1").expect("it is there")), publics(&made));
-    let read = state.existing_identity("pi1").expect("nothing is wrong").expect("it is there");
+    assert_eq!(publics(&host_keys(&state, "pi1").expect("it is there")), publics(&made));
+    let read = state.existing_host_keys("pi1").expect("nothing is wrong").expect("it is there");
     assert_eq!(publics(&read), publics(&made));
-    assert_ne!(publics(&identity(&state, "pi2").expect("it can be made")), publics(&made));
+    assert_ne!(publics(&host_keys(&state, "pi2").expect("it can be made")), publics(&made));
 }
 
 #[test]
 fn a_missing_key_is_made_without_touching_the_other() {
     let desk = Desk::new();
     let state = desk.create();
-    let made = publics(&identity(&state, "pi1").expect("it can be made"));
+    let made = publics(&host_keys(&state, "pi1").expect("it can be made"));
     fs::remove_file(desk.state_dir().join("host_keys/pi1/ssh_host_ecdsa_key")).expect("it is there");
-    assert!(state.existing_identity("pi1").expect("nothing is wrong").is_none());
-    let mended = publics(&identity(&state, "pi1").expect("it can be made"));
+    assert!(state.existing_host_keys("pi1").expect("nothing is wrong").is_none());
+    let mended = publics(&host_keys(&state, "pi1").expect("it can be made"));
     assert_eq!(mended[0], made[0]);
     assert_ne!(mended[1], made[1]);
 }
@@ -160,7 +166,7 @@ fn a_missing_key_is_made_without_touching_the_other() {
 fn known_hosts_follows_the_nodes() {
     let desk = Desk::new();
     let state = desk.create();
-    let pi1 = identity(&state, "pi1").expect("it can be made");
+    let pi1 = host_keys(&state, "pi1").expect("it can be made");
     let write = |nodes: &[Node]| {
         let locked = state.lock(&Silent, &Interrupt::default()).expect("it is free");
         locked.write_known_hosts(nodes).expect("it can be written");
@@ -169,10 +175,10 @@ fn known_hosts_follows_the_nodes() {
     let text = write(&desk.cluster(&[("pi1", "10.0.0.1"), ("pi2", "10.0.0.2")]).nodes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
     assert_eq!(lines.len(), 2, "a node without keys has no line: {text}");
-    let key = pi1.host_keys[0].public.rsplit_once(' ').expect("it has a comment").0;
+    let key = pi1[0].public.rsplit_once(' ').expect("it has a comment").0;
     assert_eq!(lines[0], format!("pi1,10.0.0.1 {key}"));
 
-    identity(&state, "pi2").expect("it can be made");
+    host_keys(&state, "pi2").expect("it can be made");
     let text = write(&desk.cluster(&[("pi2", "10.0.0.9")]).nodes);
     assert!(!text.contains("pi1") && text.contains("pi2,10.0.0.9 "), "{text}");
     let entries = ssh_key::KnownHosts::new(&text).collect::<Result<Vec<_>, _>>().expect("they are sound");
@@ -204,7 +210,7 @@ fn receipts_and_bakes_are_kept() {
 fn damaged_files_are_named() {
     let desk = Desk::new();
     let state = desk.create();
-    identity(&state, "pi1").expect("it can be made");
+    host_keys(&state, "pi1").expect("it can be made");
     let locked = state.lock(&Silent, &Interrupt::default()).expect("it is free");
     locked.record_bake("pi1", &[0; 32], 0).expect("it can be written");
     let receipt = locked.write_receipt("pi1", 0, &json!({})).expect("it can be written");
@@ -215,8 +221,8 @@ fn damaged_files_are_named() {
     for damage in [&b""[..], b"hunter2", b"\xff", &ecdsa] {
         fs::write(&key, damage).expect("it is ours");
         for error in [
-            state.existing_identity("pi1").err().expect("the key is damaged"),
-            identity(&state, "pi1").err().expect("the key is damaged"),
+            state.existing_host_keys("pi1").err().expect("the key is damaged"),
+            host_keys(&state, "pi1").err().expect("the key is damaged"),
         ] {
             let text = error.to_string();
             assert!(text.contains("ssh_host_ed25519_key is damaged") && !text.contains("hunter2"), "{text}");
@@ -254,7 +260,7 @@ fn a_state_whose_making_was_cut_short_is_made_anew() {
 fn what_killed_runs_left_is_removed() {
     let desk = Desk::new();
     let state = desk.create();
-    identity(&state, "pi1").expect("it can be made");
+    host_keys(&state, "pi1").expect("it can be made");
     let left = [".tmp-a", "host_keys/.tmp-b", "host_keys/pi1/.tmp-c"].map(|name| desk.state_dir().join(name));
     for path in &left {
         fs::write(path, "half a key").expect("it can be written");
@@ -314,7 +320,7 @@ fn threads_at_once_get_one_seed_and_one_identity() {
     let dir = desk.state_dir();
     let work = || {
         let state = create(&dir).expect("it can be made");
-        let identity = identity(&state, "pi1").expect("it can be made");
+        let identity = host_keys(&state, "pi1").expect("it can be made");
         (state.seed().derive::<16>("pi1", "x"), publics(&identity))
     };
     let found: BTreeSet<_> = thread::scope(|scope| {
@@ -332,7 +338,7 @@ fn worker() {
     let state = create(&dir).expect("it can be made");
     for number in 0..WORKER_NODES {
         let node = format!("pi{number}");
-        let identity = identity(&state, &node).expect("it can be made");
+        let identity = host_keys(&state, &node).expect("it can be made");
         let locked = state.lock(&Silent, &Interrupt::default()).expect("it can be had");
         locked.record_bake(&node, &[0; 32], 1).expect("it can be written");
         locked.write_receipt(&node, 0, &json!({ "key": publics(&identity) })).expect("it can be written");
@@ -359,7 +365,7 @@ fn processes_at_once_agree() {
     let state = State::open_existing(&desk.state_dir()).expect("it is sound").expect("it is there");
     for number in 0..WORKER_NODES {
         let node = format!("pi{number}");
-        let keys = publics(&state.existing_identity(&node).expect("it is sound").expect("it is there"));
+        let keys = publics(&state.existing_host_keys(&node).expect("it is sound").expect("it is there"));
         let receipts = state.receipts(&node).expect("they are sound");
         assert_eq!(receipts.len(), 2);
         for stored in receipts {
@@ -391,8 +397,7 @@ fn a_killed_process_leaves_old_or_new() {
         assert_eq!(*seed.get_or_insert(derived), derived, "the seed never changes");
         for (number, known) in keys.iter_mut().enumerate() {
             let node = format!("pi{number}");
-            let found =
-                state.existing_identity(&node).expect("it is sound").map(|identity| publics(&identity));
+            let found = state.existing_host_keys(&node).expect("it is sound").map(|keys| publics(&keys));
             assert!(known.is_none() || *known == found, "keys that were made stay");
             *known = found;
             state.receipts(&node).expect("they are sound");
@@ -416,7 +421,7 @@ mod unix {
     use pibake::state::{State, StateError};
     use serde_json::json;
 
-    use super::{Desk, create, identity, tree};
+    use super::{Desk, create, host_keys, tree};
 
     fn set_mode(path: &Path, mode: u32) {
         fs::set_permissions(path, Permissions::from_mode(mode)).expect("it is ours");
@@ -438,7 +443,7 @@ mod unix {
     fn everything_is_private() {
         let desk = Desk::new();
         let state = desk.create();
-        identity(&state, "pi1").expect("it can be made");
+        host_keys(&state, "pi1").expect("it can be made");
         let locked = state.lock(&Silent, &Interrupt::default()).expect("it is free");
         locked.write_receipt("pi1", 0, &json!({})).expect("it can be written");
         locked.record_bake("pi1", &[0; 32], 0).expect("it can be written");
@@ -457,7 +462,7 @@ mod unix {
     fn wider_modes_are_refused_with_the_chmod_line() {
         let desk = Desk::new();
         let state = desk.create();
-        identity(&state, "pi1").expect("it can be made");
+        host_keys(&state, "pi1").expect("it can be made");
         for (name, wide, tight) in [
             ("", 0o755, 0o700),
             ("..", 0o750, 0o700),
@@ -469,13 +474,13 @@ mod unix {
         ] {
             let path = fs::canonicalize(desk.state_dir().join(name)).expect("it is there");
             set_mode(&path, wide);
-            let used = create(&desk.state_dir()).and_then(|state| identity(&state, "pi1"));
+            let used = create(&desk.state_dir()).and_then(|state| host_keys(&state, "pi1"));
             let text = used.err().unwrap_or_else(|| panic!("{name} was wide open")).to_string();
             assert!(text.contains(&format!("chmod {tight:o} ")) && text.contains("mode 0"), "{text}");
             assert_eq!(fs::metadata(&path).expect("it is there").mode() & 0o777, wide, "it is left as it is");
             set_mode(&path, tight);
         }
-        create(&desk.state_dir()).and_then(|state| identity(&state, "pi1")).expect("all is private again");
+        create(&desk.state_dir()).and_then(|state| host_keys(&state, "pi1")).expect("all is private again");
     }
 
     #[test]
@@ -520,13 +525,13 @@ mod unix {
     fn links_in_place_of_files_are_never_followed() {
         let desk = Desk::new();
         let state = desk.create();
-        identity(&state, "pi1").expect("it can be made");
+        host_keys(&state, "pi1").expect("it can be made");
         for name in ["seed", "lock", "host_keys/pi1/ssh_host_ed25519_key"] {
             let path = desk.state_dir().join(name);
             let elsewhere = desk.dir.path().join("elsewhere");
             fs::rename(&path, &elsewhere).expect("it is there");
             symlink(&elsewhere, &path).expect("it can be made");
-            let used = create(&desk.state_dir()).and_then(|state| identity(&state, "pi1"));
+            let used = create(&desk.state_dir()).and_then(|state| host_keys(&state, "pi1"));
             let text = used.err().unwrap_or_else(|| panic!("{name} was followed")).to_string();
             assert!(text.contains("symbolic link"), "{text}");
             fs::rename(&elsewhere, &path).expect("it is ours");

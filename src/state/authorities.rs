@@ -1,0 +1,165 @@
+//! The authorities' private keys: made once, opened when something is to be signed, asked for once when they are
+//! under a passphrase.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::error::{StateError, corrupt};
+use super::lock::LockedState;
+use super::{State, private};
+use crate::config::types::Secret;
+use crate::keys::authority::Authority;
+use crate::keys::certificate::Certificate;
+use crate::keys::join::{JoinAuthority, SshKey};
+use crate::keys::passphrase;
+
+/// Asks for the passphrase that the keys are under.
+pub type AskPassphrase<'a> = &'a mut dyn FnMut() -> io::Result<Secret>;
+
+/// What signs, for one run: opened when first needed.
+pub struct Authorities<'a> {
+    ask: AskPassphrase<'a>,
+    passphrase: Option<Secret>,
+    tls: Option<Authority>,
+    join: Option<JoinAuthority>,
+    /// The bake time, in seconds since 1970.
+    pub(super) time: i64,
+}
+
+impl fmt::Debug for Authorities<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Authorities")
+            .field("tls", &self.tls)
+            .field("join", &self.join)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Authorities<'a> {
+    /// For a bake time (seconds since 1970); `ask` is called once at most, and only when a key is under a passphrase.
+    pub fn new(time: i64, ask: AskPassphrase<'a>) -> Self {
+        Self { ask, passphrase: None, tls: None, join: None, time }
+    }
+
+    /// The TLS authority, made if there is none.
+    pub(super) fn tls(&mut self, locked: &LockedState<'_>, cluster: &str) -> Result<&Authority, StateError> {
+        let opened = match self.tls.take() {
+            Some(opened) => opened,
+            None => match locked.state.tls_certificate()? {
+                Some(certificate) => self.open_tls(locked.state, &certificate)?,
+                None => self.make_tls(locked, cluster)?,
+            },
+        };
+        Ok(self.tls.insert(opened))
+    }
+
+    /// The SSH authority, made if there is none. Its public key is beside it for those who do not sign.
+    pub(super) fn join(&mut self, locked: &LockedState<'_>) -> Result<&JoinAuthority, StateError> {
+        if self.join.is_none() {
+            let path = locked.state.join_key_path();
+            let key = match self.read(locked.state, &path)? {
+                Some(key) => key,
+                None => {
+                    let key = SshKey::make("pibake join CA")?.private;
+                    self.write(locked.state, &path, &key)?;
+                    key
+                }
+            };
+            let opened = JoinAuthority::open(&key).map_err(|error| corrupt(&path, error.to_string()))?;
+            locked.write_join_public(&opened.public()?)?;
+            self.join = Some(opened);
+        }
+        self.join.as_ref().ok_or_else(|| corrupt(&locked.state.join_key_path(), "it went away"))
+    }
+
+    fn open_tls(&mut self, state: &State, certificate: &Certificate) -> Result<Authority, StateError> {
+        let path = state.tls_key_path();
+        let Some(key) = self.read(state, &path)? else {
+            return Err(corrupt(&path, "it is missing; restore it, or say `pibake keys rotate ca`"));
+        };
+        Authority::open(certificate.pem(), &key)
+            .map_err(|error| corrupt(&path, format!("{error}; restore it, or say `pibake keys rotate ca`")))
+    }
+
+    fn make_tls(&mut self, locked: &LockedState<'_>, cluster: &str) -> Result<Authority, StateError> {
+        // A bake time ahead of the clock must not keep bakes of today out.
+        let time = self.time.min(OffsetDateTime::now_utc().unix_timestamp());
+        let serial = locked.state.seed().derive("", &format!("TLS CA serial {time}"));
+        let made = Authority::make(cluster, time, serial)?;
+        self.keep_tls(locked, &made)?;
+        Ok(made)
+    }
+
+    /// Writes an authority in place of the one before: the key first, for a certificate says that there is a key.
+    pub(super) fn keep_tls(
+        &mut self,
+        locked: &LockedState<'_>,
+        authority: &Authority,
+    ) -> Result<(), StateError> {
+        let state = locked.state;
+        private::create_dir(&state.tls_dir())?;
+        self.write(state, &state.tls_key_path(), &authority.key())?;
+        private::write(&state.tls_certificate_path(), authority.certificate().pem().as_bytes())
+    }
+
+    /// A private key's text, the passphrase asked for if it is under one.
+    fn read(&mut self, state: &State, path: &Path) -> Result<Option<Zeroizing<String>>, StateError> {
+        let Some(bytes) = private::read(path)? else { return Ok(None) };
+        if !passphrase::is_protected(&bytes) {
+            return private::read_text(path);
+        }
+        if self.passphrase.is_none() {
+            let asked = (self.ask)();
+            let path = state.dir().to_owned();
+            self.passphrase = Some(asked.map_err(|source| StateError::Passphrase { path, source })?);
+        }
+        let passphrase = self.passphrase.as_ref().map_or("", Secret::expose);
+        Ok(Some(passphrase::open(&bytes, passphrase)?))
+    }
+
+    /// Writes a private key, under the passphrase if the other one is.
+    fn write(&mut self, state: &State, path: &Path, key: &str) -> Result<(), StateError> {
+        for other in [state.tls_key_path(), state.join_key_path()] {
+            // Opening one is how the passphrase is known to be right.
+            if self.passphrase.is_none() && other != path {
+                self.read(state, &other)?;
+            }
+        }
+        match &self.passphrase {
+            Some(secret) => private::write(path, &passphrase::protect(key, secret.expose())?),
+            None => private::write(path, key.as_bytes()),
+        }
+    }
+}
+
+impl State {
+    pub(super) fn tls_key_path(&self) -> PathBuf {
+        self.tls_dir().join("ca-key.pem")
+    }
+
+    pub(super) fn tls_certificate_path(&self) -> PathBuf {
+        self.tls_dir().join("ca.pem")
+    }
+
+    pub(super) fn join_key_path(&self) -> PathBuf {
+        self.join_dir().join("ca")
+    }
+
+    /// The TLS authority's certificate; `None` when there is none yet.
+    ///
+    /// # Errors
+    /// When it is damaged, or open to others.
+    pub fn tls_certificate(&self) -> Result<Option<Certificate>, StateError> {
+        read_certificate(&self.tls_certificate_path())
+    }
+}
+
+/// A certificate's file; `None` when it is not there.
+pub(super) fn read_certificate(path: &Path) -> Result<Option<Certificate>, StateError> {
+    let Some(text) = private::read_text(path)? else { return Ok(None) };
+    Certificate::from_pem(&text).map(Some).map_err(|error| corrupt(path, error.to_string()))
+}

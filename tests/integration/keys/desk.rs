@@ -1,0 +1,96 @@
+//! A cluster file and its state, for tests of keys.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use pibake::config::types::{Cluster, Node, Secret};
+use pibake::config::{Selection, load};
+use pibake::interrupt::Interrupt;
+use pibake::progress::Silent;
+use pibake::state::identity::{JoinIdentity, NodeIdentity, TlsIdentity};
+use pibake::state::{Authorities, LockedState, State, StateError};
+
+/// A bake time of the tests: in the past, as SOURCE_DATE_EPOCH mostly is.
+pub(super) const TIME: i64 = 1_763_629_201;
+
+/// Three nodes with TLS, two of them managers and one a worker, and a fourth with neither TLS nor role.
+const NODES: [(&str, &str); 4] = [
+    ("pi1", "192.168.0.1/16\"\nrole = \"manager"),
+    ("pi2", "192.168.0.2/16\"\nrole = \"worker"),
+    ("pi3", "192.168.0.3/16\"\nrole = \"manager"),
+    ("pi4", "192.168.0.4/16"),
+];
+
+pub(super) struct Desk {
+    pub(super) dir: tempfile::TempDir,
+}
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        let desk = Self { dir: tempfile::tempdir().expect("a directory can be made") };
+        desk.write_cluster_file("lan");
+        desk
+    }
+
+    pub(super) fn write_cluster_file(&self, search: &str) {
+        let mut text = format!(
+            "name = \"c\"\n[network]\nsearch = [\"{search}\"]\n[user]\nauthorized_keys = [\"{KEY}\"]\n\
+             [docker]\ninstall = \"debs\"\nbundle = \"debs\"\ntls = true\n[swarm]\njoin_days = 30\n"
+        );
+        for (name, rest) in NODES {
+            text += &format!("[[node]]\nname = \"{name}\"\naddress = \"{rest}\"\n");
+        }
+        text += "[node.docker]\ninstall = \"none\"\ntls = false\n";
+        fs::write(self.dir.path().join("pibake.toml"), text).expect("it can be written");
+    }
+
+    pub(super) fn cluster(&self) -> Cluster {
+        let cwd = self.dir.path().to_owned();
+        let selection = Selection { cwd, allow_two_managers: true, ..Selection::default() };
+        load(&selection).unwrap_or_else(|errors| panic!("{errors}"))
+    }
+
+    pub(super) fn node(&self, name: &str) -> Node {
+        self.cluster().nodes.into_iter().find(|node| node.name == name).expect("it is in the file")
+    }
+
+    pub(super) fn state_dir(&self) -> PathBuf {
+        self.dir.path().join(".pibake/c")
+    }
+
+    pub(super) fn state(&self) -> State {
+        State::create(&self.state_dir(), &Silent, &Interrupt::default()).expect("it can be made")
+    }
+
+    /// A node's identity for a bake at `time`, with nobody to ask for a passphrase.
+    pub(super) fn identity(&self, node: &str, time: i64) -> Result<NodeIdentity, StateError> {
+        let mut nobody = || Err(io::Error::other("nobody is there"));
+        let mut authorities = Authorities::new(time, &mut nobody);
+        self.locked(|locked| locked.identity(&self.node(node), &self.cluster(), &mut authorities))
+    }
+
+    pub(super) fn tls(&self, node: &str, time: i64) -> TlsIdentity {
+        self.identity(node, time).expect("it can be made").tls.expect("the node has TLS")
+    }
+
+    pub(super) fn join(&self, node: &str, time: i64) -> JoinIdentity {
+        self.identity(node, time).expect("it can be made").join.expect("the node joins")
+    }
+
+    pub(super) fn locked<T>(&self, run: impl FnOnce(&LockedState<'_>) -> T) -> T {
+        let state = self.state();
+        let locked = state.lock(&Silent, &Interrupt::default()).expect("it is free");
+        run(&locked)
+    }
+}
+
+/// A passphrase that is given `times` times and counted.
+pub(super) fn asked<'a>(text: &'a str, count: &'a mut usize) -> impl FnMut() -> io::Result<Secret> + 'a {
+    move || {
+        *count += 1;
+        Ok(Secret::new(text.to_owned()))
+    }
+}
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g anna";

@@ -1,0 +1,4 @@
+//! TLS and join identities as the state keeps them.
+
+mod desk;
+mod identities;
