@@ -14,6 +14,12 @@ pub struct Status {
 }
 
 impl Status {
+    /// Whether a package is installed that runs on `native`.
+    #[must_use]
+    pub fn has(&self, name: &str, native: &str) -> bool {
+        self.installed.iter().any(|package| package.name == name && package.fits(native))
+    }
+
     /// dpkg's own architecture: dpkg's or, without dpkg, libc6's.
     #[must_use]
     pub fn architecture(&self) -> Option<&str> {
