@@ -5,6 +5,7 @@ mod card;
 mod context;
 mod demo;
 mod devices;
+mod files;
 mod flash;
 mod generate;
 mod init;
@@ -12,6 +13,7 @@ mod inspect;
 mod oven;
 mod plan;
 mod prepare;
+mod staged;
 mod status;
 
 use clap::Parser;
