@@ -6,6 +6,7 @@ mod context;
 mod create;
 mod demo;
 mod devices;
+mod files;
 mod flash;
 mod generate;
 mod init;
@@ -14,6 +15,7 @@ mod keys;
 mod oven;
 mod plan;
 mod prepare;
+mod staged;
 mod status;
 
 use clap::Parser;

@@ -16,7 +16,7 @@ use crate::config::{self, Selection};
 use crate::error::{Advise, ExitCode, advised};
 use crate::inventory::{self, types::Inventory};
 use crate::plan::change::Plan;
-use crate::plan::{Inputs, Staged, build, overlay_names, secret_params};
+use crate::plan::{Inputs, build, overlay_names, secret_params};
 use crate::seed::Seed;
 use crate::source::{self, BaseImage, OpenImage};
 use crate::state::identity::NodeIdentity;
@@ -25,6 +25,7 @@ use crate::state::{Authorities, State};
 use super::context::Context;
 use super::create;
 use super::keys;
+use super::staged::{self, staged};
 
 const FIX_FILE: &str = "correct the cluster file and try again; nothing was written";
 
@@ -189,10 +190,11 @@ fn build_all(
     let bake_time = context.bake_time()?;
     let permissions = create::permissions(order, state)?;
     context.warn(&create::loss(order, state)?);
+    let staged = staged(context, order, bases)?;
     let mut plans = Vec::new();
     let mut errors = Vec::new();
-    let given = secrets.iter().zip(&identities).zip(&permissions);
-    for (node, ((secrets, identity), create)) in order.nodes.iter().zip(given) {
+    let given = secrets.iter().zip(&identities).zip(staged.iter().zip(&permissions));
+    for (node, ((secrets, identity), (staged, create))) in order.nodes.iter().zip(given) {
         let base = bases.of(node)?;
         let inputs = Inputs {
             inventory: &base.inventory,
@@ -201,7 +203,7 @@ fn build_all(
             overlays: &order.overlays,
             secrets,
             identity,
-            staged: &Staged::default(),
+            staged,
             create,
             bake_time,
             version: env!("CARGO_PKG_VERSION"),
@@ -245,9 +247,10 @@ pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<Stat
     Ok(State::create(&dir, context.progress.as_ref(), &context.interrupt)?)
 }
 
-/// Everything the order needs and does not have, told in one message: image files and secrets.
+/// Everything the order needs and does not have, told in one message: image files, packages and secrets.
 pub(super) fn check_complete(context: &Context, order: &Order) -> anyhow::Result<()> {
     let mut missing = missing_images(order);
+    missing.extend(staged::missing(context, order));
     if missing.is_empty() {
         return Ok(());
     }

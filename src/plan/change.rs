@@ -130,6 +130,9 @@ pub struct Plan {
     pub bake_time: i64,
     /// What was decided that the changes do not show by themselves.
     pub notes: Vec<String>,
+    /// Size in bytes of the smallest card that holds what is there when the first boot is over: packages
+    /// and container images unpacked.
+    pub card_size: u64,
     /// Things a person should know that are no errors.
     pub warnings: Vec<String>,
     /// Tells whether two plans write the same, keyed with the state seed; made with stand-ins for the

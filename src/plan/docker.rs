@@ -5,21 +5,20 @@ use std::collections::BTreeMap;
 use super::build::Inputs;
 use super::draft::Draft;
 use super::error::PlanError;
-use super::image::Image;
+use super::packages;
 use super::pools::Pools;
 use super::select::{Offered, boolean, secret, text, texts};
 use crate::config::types::{DockerInstall, Secret};
-
-/// Packages that bring a daemon.
-const ENGINES: [&str; 2] = ["docker.io", "docker-ce"];
 
 /// How the pool of local networks is cut: 256 addresses each.
 const BRIDGE_PREFIX: u8 = 24;
 
 /// Whether the node will have Docker: it is installed at first boot, or is in the image.
 pub(super) fn present(inputs: &Inputs<'_>) -> bool {
-    let image = Image { inventory: inputs.inventory };
-    inputs.node.docker.install != DockerInstall::None || ENGINES.iter().any(|name| image.has_package(name))
+    let installed = &inputs.inventory.packages.installed;
+    inputs.node.docker.install != DockerInstall::None
+        || packages::brings_docker(inputs)
+        || packages::engine(installed).is_some()
 }
 
 /// The overlays of a node with Docker.

@@ -6,14 +6,6 @@ use std::fmt;
 /// that the image is not one for it: exit status 2.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
-    /// Something the cluster file may say, but this version does not bake.
-    #[error("{what} is not baked by this version yet; {instead}")]
-    NotYet {
-        /// The key.
-        what: String,
-        /// What to do meanwhile.
-        instead: String,
-    },
     /// A value of the cluster file that does not fit this image.
     #[error("{key}: {message}")]
     Setting {
@@ -100,6 +92,9 @@ pub enum PlanError {
         /// The time of the newest file.
         newest: String,
     },
+    /// The packages to be installed at first boot do not go together, or not with the image or the board.
+    #[error("packages: {0}")]
+    Packages(String),
     /// What is to be written does not fit.
     #[error("{0}")]
     NoRoom(String),

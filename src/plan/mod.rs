@@ -23,6 +23,7 @@ mod interfaces;
 mod manifest;
 mod network;
 mod overlay;
+mod packages;
 mod pools;
 mod render;
 #[cfg(test)]
@@ -43,5 +44,6 @@ mod wifi;
 pub use build::{Inputs, build};
 pub use create::Create;
 pub use error::{PlanError, PlanErrors};
+pub use packages::engine;
 pub use select::{overlay_names, secret_params};
 pub use staged::{StackFile, Staged};

@@ -16,10 +16,10 @@ use super::error::PlanError;
 use super::image::{Image, path};
 use super::overlay::Use;
 use super::render::ParamValue;
-use super::{docker, pools, ssh, swarm, wifi};
+use super::{docker, packages, pools, ssh, swarm, wifi};
 
 /// Every overlay that the plan may select by itself.
-const STANDARD: [&str; 19] = [
+const STANDARD: [&str; 20] = [
     "clock-ntp",
     "docker",
     "docker-tls",
@@ -29,6 +29,7 @@ const STANDARD: [&str; 19] = [
     "log",
     "network-networkmanager",
     "node-note",
+    "packages",
     "quiet-first-boot",
     "resolv-conf",
     "ssh",
@@ -122,6 +123,9 @@ fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
         selected.push(("network-networkmanager", network_params(inputs)));
     }
     selected.extend(wifi::overlays(inputs));
+    if packages::any(inputs) {
+        selected.push(("packages", Offered::new()));
+    }
     let system = &node.system;
     if let Some(timezone) = &system.timezone {
         selected.push(("timezone", Offered::from([("timezone", text(timezone))])));

@@ -51,14 +51,6 @@ fn check(inputs: &Inputs<'_>, draft: &mut Draft) {
             message: "no [[node]] has role = \"manager\": nobody would create the swarm".to_owned(),
         });
     }
-    if !super::docker::present(inputs) {
-        draft.error(PlanError::Setting {
-            key: "docker.install".to_owned(),
-            message: "the node is of the swarm, there is no Docker in the image, and none is installed; \
-                      say \"debs\" or \"apt\""
-                .to_owned(),
-        });
-    }
 }
 
 fn member(inputs: &Inputs<'_>, join: &JoinIdentity, pools: Pools) -> Offered {

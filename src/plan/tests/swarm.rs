@@ -3,6 +3,7 @@
 use zeroize::Zeroizing;
 
 use crate::config::types::{Account, Role, Secret, Swarm, SwarmNetwork};
+use crate::deb::testing::package;
 use crate::fs::metadata::Meta;
 use crate::inventory::types::Release;
 use crate::plan::create::Create;
@@ -14,7 +15,7 @@ use crate::fs::volume::Volume;
 /// A bench with Docker in the image and everything that a member of a swarm has.
 fn member(role: Role) -> Bench {
     let mut bench = Bench::new(Release::Bookworm);
-    bench.inventory.packages.insert("docker.io".to_owned(), "20.10.24+dfsg1-1+deb12u1".to_owned());
+    bench.inventory.packages.installed.push(package("docker.io 20.10.24+dfsg1-1+deb12u1", ""));
     bench.node.role = role;
     bench.node.docker.tls = true;
     bench.cluster.nodes[0].role = Role::Manager;
@@ -128,9 +129,9 @@ fn accounts_may_be_in_the_group_that_the_package_makes() {
 
 #[test]
 fn a_swarm_without_docker_or_managers_or_credentials_is_refused() {
-    let errors = refused(|bench| drop(bench.inventory.packages.remove("docker.io")));
+    let errors = refused(|bench| bench.inventory.packages.installed.retain(|p| p.name != "docker.io"));
     assert!(errors.contains("docker.tls: there is no Docker in the image"), "{errors}");
-    assert!(errors.contains("docker.install: the node is of the swarm"), "{errors}");
+    assert!(errors.contains("[swarm]: there is no Docker in the image"), "{errors}");
     let errors = refused(|bench| {
         for node in &mut bench.cluster.nodes {
             node.role = Role::Worker;
