@@ -38,8 +38,9 @@ fn read_file(path: &Path, stop: Stop<'_>) -> Result<ImageArchive, Problem> {
     } else {
         return Err(recognise::tar_without_images(&found));
     };
-    let (path, packing) = (path.to_owned(), opened.packing);
-    Ok(ImageArchive { path, size, sha256, packing, form, images, left_out: Vec::new() })
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (path, packing, left_out) = (path.to_owned(), opened.packing, Vec::new());
+    Ok(ImageArchive { path, name, size, sha256, packing, form, images, left_out })
 }
 
 /// A file that turned out to be a tar, packed or not.

@@ -20,7 +20,7 @@ mod packing;
 mod recognise;
 mod repack;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
@@ -110,6 +110,8 @@ pub enum Form {
 pub struct ImageArchive {
     /// Where it lies.
     pub path: PathBuf,
+    /// The file name it was given with.
+    pub name: String,
     /// Size in bytes.
     pub size: u64,
     /// SHA-256 of the file.

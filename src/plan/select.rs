@@ -19,8 +19,9 @@ use super::render::ParamValue;
 use super::{ssh, wifi};
 
 /// Every overlay that the plan may select by itself.
-const STANDARD: [&str; 15] = [
+const STANDARD: [&str; 16] = [
     "clock-ntp",
+    "docker-images",
     "first-boot",
     "hostname",
     "locale",
@@ -121,6 +122,9 @@ fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
     }
     if let Some(locale) = &system.locale {
         selected.push(("locale", Offered::from([("locale", text(locale))])));
+    }
+    if !inputs.staged.images.is_empty() {
+        selected.push(("docker-images", Offered::new()));
     }
     if !system.ntp.is_empty() {
         selected.push(("clock-ntp", Offered::from([("servers", list(&system.ntp))])));
