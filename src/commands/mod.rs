@@ -7,11 +7,13 @@ mod demo;
 mod devices;
 mod flash;
 mod generate;
+mod globs;
 mod init;
 mod inspect;
 mod oven;
 mod plan;
 mod prepare;
+mod staged_images;
 mod status;
 
 use clap::Parser;

@@ -23,6 +23,7 @@ use crate::state::State;
 use crate::state::identity::NodeIdentity;
 
 use super::context::Context;
+use super::staged_images::{self, Archives, Places};
 
 const FIX_FILE: &str = "correct the cluster file and try again; nothing was written";
 
@@ -171,10 +172,22 @@ fn build_all(
     identities: Vec<NodeIdentity>,
 ) -> anyhow::Result<Vec<Planned>> {
     let bake_time = context.bake_time()?;
+    let places = Places {
+        base_dir: &order.cluster.base_dir,
+        home: &context.invoker.home,
+        cache_dir: &context.cache_dir,
+    };
+    let mut archives = Archives::new(places, &context.interrupt);
     let mut plans = Vec::new();
     let mut errors = Vec::new();
     for ((node, secrets), identity) in order.nodes.iter().zip(&secrets).zip(&identities) {
         let base = bases.of(node)?;
+        let staged = Staged {
+            images: archives.of(node, base.inventory.arch)?,
+            stacks: staged_images::stacks(&order.cluster, node)?,
+            preloaded: archives.preloaded(&order.cluster),
+            ..Staged::default()
+        };
         let inputs = Inputs {
             inventory: &base.inventory,
             cluster: &order.cluster,
@@ -182,7 +195,7 @@ fn build_all(
             overlays: &order.overlays,
             secrets,
             identity,
-            staged: &Staged::default(),
+            staged: &staged,
             create: &Create::none(),
             bake_time,
             version: env!("CARGO_PKG_VERSION"),
@@ -229,6 +242,7 @@ pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<Stat
 /// Everything the order needs and does not have, told in one message: image files and secrets.
 pub(super) fn check_complete(context: &Context, order: &Order) -> anyhow::Result<()> {
     let mut missing = missing_images(order);
+    missing.extend(staged_images::missing(&order.cluster, &order.nodes, &context.invoker.home));
     if missing.is_empty() {
         return Ok(());
     }
