@@ -328,8 +328,8 @@ mod tests {
         );
         let missing = super::missing(&cluster, &cluster.nodes, Path::new("/h"));
         assert_eq!(missing.len(), 2, "{missing:?}");
-        assert!(missing[0].ends_with("none/*.tar (docker.images)"));
-        assert!(missing[1].starts_with("no such file of stack web: "));
+        assert!(missing[1].ends_with("none/*.tar (docker.images)"));
+        assert!(missing[0].starts_with("no such file of stack web: "));
         assert_eq!(super::missing(&cluster, &cluster.nodes[1..], Path::new("/h")).len(), 1);
     }
 

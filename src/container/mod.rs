@@ -16,6 +16,8 @@ mod legacy;
 mod members;
 mod name;
 mod oci;
+#[cfg(test)]
+mod oracles;
 mod packing;
 mod recognise;
 mod repack;
