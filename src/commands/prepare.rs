@@ -182,12 +182,8 @@ fn build_all(
     let mut errors = Vec::new();
     for ((node, secrets), identity) in order.nodes.iter().zip(&secrets).zip(&identities) {
         let base = bases.of(node)?;
-        let staged = Staged {
-            images: archives.of(node, base.inventory.arch)?,
-            stacks: staged_images::stacks(&order.cluster, node)?,
-            preloaded: archives.preloaded(&order.cluster),
-            ..Staged::default()
-        };
+        let mut staged = Staged::default();
+        archives.stage(&order.cluster, node, base.inventory.arch, &mut staged)?;
         let inputs = Inputs {
             inventory: &base.inventory,
             cluster: &order.cluster,

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 
 use crate::config::types::{Board, Cluster, Node, Role};
-use crate::container::{self, ContainerError, ImageArchive, Packing};
+use crate::container::{self, ContainerError, ImageArchive, Packing, Problem};
 use crate::error::{Advise, ExitCode, advised};
 use crate::interrupt::Interrupt;
 use crate::inventory::types::Arch;
-use crate::plan::{StackFile, fitting};
+use crate::plan::{StackFile, Staged, fitting};
 
 use super::globs;
 
@@ -62,10 +62,7 @@ pub(super) fn missing<'a>(
 }
 
 /// The stacks that a node's card gets: a manager's, all.
-///
-/// # Errors
-/// A file that cannot be read, or is no text.
-pub(super) fn stacks(cluster: &Cluster, node: &Node) -> anyhow::Result<Vec<StackFile>> {
+fn stacks(cluster: &Cluster, node: &Node) -> anyhow::Result<Vec<StackFile>> {
     let stacks = cluster.swarm.iter().filter(|_| node.role == Role::Manager).flat_map(|swarm| &swarm.stacks);
     let read = stacks.map(|stack| {
         let text = stack_text(&stack.file)
@@ -91,12 +88,28 @@ impl<'a> Archives<'a> {
         Self { places, interrupt, read: BTreeMap::new(), made: BTreeMap::new() }
     }
 
-    /// The archives for a node of this architecture, in the order of its patterns: as they are, or made
-    /// over into a file of the cache when its Docker would not load them or would load too much.
+    /// Adds what a node is given of container images and stacks.
     ///
     /// # Errors
-    /// Everything wrong with any of them, in one message.
-    pub(super) fn of(&mut self, node: &Node, arch: Arch) -> anyhow::Result<Vec<ImageArchive>> {
+    /// Everything wrong with any of the archives, in one message; or a stack's file that cannot be read.
+    pub(super) fn stage(
+        &mut self,
+        cluster: &Cluster,
+        node: &Node,
+        arch: Arch,
+        staged: &mut Staged,
+    ) -> anyhow::Result<()> {
+        staged.images = self.of(node, arch)?;
+        if node.role == Role::Manager {
+            staged.stacks = stacks(cluster, node)?;
+            staged.preloaded = self.preloaded(cluster);
+        }
+        Ok(())
+    }
+
+    /// The archives for a node of this architecture, in the order of its patterns: as they are, or made
+    /// over into a file of the cache when its Docker would not load them or would load too much.
+    fn of(&mut self, node: &Node, arch: Arch) -> anyhow::Result<Vec<ImageArchive>> {
         let (mut archives, mut errors, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
         for path in self.paths(node) {
             match self.one(&path, arch, node.board) {
@@ -118,7 +131,7 @@ impl<'a> Archives<'a> {
 
     /// The names of the images that each node of the swarm is given, for judging stacks. What cannot be
     /// read of a node that is not being baked is its own bake's to tell.
-    pub(super) fn preloaded(&mut self, cluster: &Cluster) -> BTreeMap<String, BTreeSet<String>> {
+    fn preloaded(&mut self, cluster: &Cluster) -> BTreeMap<String, BTreeSet<String>> {
         let nodes = cluster.nodes.iter().filter(|node| node.role != Role::None);
         nodes
             .map(|node| {
@@ -194,7 +207,13 @@ impl<'a> Archives<'a> {
                 let dir = cached.parent().unwrap_or(Path::new("."));
                 fs::create_dir_all(dir).with_context(doing)?;
                 let mut out = tempfile::NamedTempFile::new_in(dir).with_context(doing)?;
-                container::repack(archive, &images, out.as_file_mut(), &stop)?;
+                match container::repack(archive, &images, out.as_file_mut(), &stop) {
+                    // The disk of the cache may be full, which is no fault of the archive.
+                    Err(ContainerError { problem: Problem::Io(error), .. }) => {
+                        return Err(error).with_context(doing);
+                    }
+                    written => written?,
+                }
                 out.persist(cached).with_context(doing)?;
                 container::read(cached, &stop)?
             }

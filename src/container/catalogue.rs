@@ -60,7 +60,7 @@ impl Catalogue {
             match member.kind {
                 Kind::File => {
                     let blob = found.measure(&member.path, member.size, members)?;
-                    found.blobs.insert(member.path, blob);
+                    found.add(member.path, blob)?;
                 }
                 Kind::Link(target) => drop(found.links.insert(member.path, target)),
                 Kind::Directory | Kind::Other => {}
@@ -115,6 +115,19 @@ impl Catalogue {
     /// A JSON text as a value of some type.
     pub(super) fn json<T: serde::de::DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
         parse(path, self.text(path)?)
+    }
+
+    /// The same member twice is fine; of two different ones each program would take another.
+    fn add(&mut self, path: String, blob: Blob) -> Result<(), Problem> {
+        match self.blobs.get(&path) {
+            Some(earlier) if earlier.sha256 != blob.sha256 => {
+                Err(corrupt(format!("{path:?} is in it twice, and not the same")))
+            }
+            _ => {
+                self.blobs.insert(path, blob);
+                Ok(())
+            }
+        }
     }
 
     fn note_top(&mut self, path: &str) {

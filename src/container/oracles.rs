@@ -1,25 +1,27 @@
-//! Archives that other programs wrote, and whether other programs read ours: skopeo and umoci, in the tier
-//! `oracles`.
+//! Archives that other programs wrote, and whether other programs read ours: skopeo and umoci in the tier
+//! `oracles`, and in the tier `docker` the Docker that `DOCKER_HOST` says.
 
 use std::path::Path;
 use std::process::Command;
 
-use super::samples::{Sample, docker_archive, file, hex, multi_platform, oci_archive, sample};
+use super::samples::{
+    Sample, docker_archive, file, hex, legacy_archive, multi_platform, oci_archive, pack, sample,
+};
 use super::{ContainerImage, Form, Packing, read, repack};
 
 /// Whether the tier was asked for; otherwise says so.
-fn asked(test: &str) -> bool {
-    let asked =
-        std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "oracles"));
+fn asked(tier: &str, test: &str) -> bool {
+    let asked = std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|asked| asked == tier));
     if !asked {
-        eprintln!("NOT RUN: {test}; PIBAKE_TIER=oracles runs it, with skopeo and umoci");
+        eprintln!("NOT RUN: {test}; PIBAKE_TIER={tier} runs it");
     }
     asked
 }
 
 fn run(program: &str, args: &[&str]) -> Vec<u8> {
     let output = Command::new(program).args(args).output();
-    let output = output.unwrap_or_else(|error| panic!("PIBAKE_TIER=oracles needs {program}: {error}"));
+    let output =
+        output.unwrap_or_else(|error| panic!("the tier that was asked for needs {program}: {error}"));
     assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }
@@ -41,7 +43,7 @@ fn diff_ids(image: &ContainerImage) -> Vec<[u8; 32]> {
 
 #[test]
 fn skopeo_turns_each_form_into_the_other() {
-    if !asked("skopeo_turns_each_form_into_the_other") {
+    if !asked("oracles", "skopeo_turns_each_form_into_the_other") {
         return;
     }
     let sample = sample("web:1", "arm", "v7");
@@ -69,7 +71,7 @@ fn skopeo_turns_each_form_into_the_other() {
 
 #[test]
 fn skopeo_reads_what_is_made_over() {
-    if !asked("skopeo_reads_what_is_made_over") {
+    if !asked("oracles", "skopeo_reads_what_is_made_over") {
         return;
     }
     let zst = Sample { packing: Packing::Zst, ..sample("web:1", "arm64", "v8") };
@@ -89,7 +91,7 @@ fn skopeo_reads_what_is_made_over() {
 
 #[test]
 fn umoci_layouts_are_read() {
-    if !asked("umoci_layouts_are_read") {
+    if !asked("oracles", "umoci_layouts_are_read") {
         return;
     }
     let dir = tempfile::TempDir::new().unwrap();
@@ -103,4 +105,54 @@ fn umoci_layouts_are_read() {
     let read = only(Path::new(&at("x.tar")), Form::Oci);
     assert_eq!((read.layers.len(), read.layers[0].packing), (1, Packing::Gz));
     assert!(read.unpacked > 5000 && read.names.is_empty(), "{read:?}");
+}
+
+/// Images that no other run has loaded.
+#[test]
+fn docker_loads_every_form_that_is_made_over() {
+    if !asked("docker", "docker_loads_every_form_that_is_made_over") {
+        return;
+    }
+    let zst = Sample { packing: Packing::Zst, ..sample("pibake-zst:1", "arm64", "v8") };
+    let gz = sample("pibake-gz:1", "arm", "v7");
+    let plain = Sample { packing: Packing::Plain, ..sample("pibake-plain:1", "amd64", "") };
+    for bytes in [
+        oci_archive(&[zst.clone()]),
+        multi_platform(&[gz.clone(), zst]),
+        pack(Packing::Zst, &oci_archive(&[gz])),
+        pack(Packing::Zst, &docker_archive(&[plain])),
+        legacy_archive(),
+    ] {
+        let (dir, path) = file("in.tar", &bytes);
+        let archive = read(&path, &|| false).unwrap();
+        let made = dir.path().join("made.tar");
+        let image = &archive.images[0];
+        repack(&archive, &[image], std::fs::File::create(&made).unwrap(), &|| false).unwrap();
+        run("docker", &["load", "-q", "-i", made.to_str().unwrap()]);
+        let facts =
+            run("docker", &["image", "inspect", "--format", "{{.Id}} {{.Architecture}}", &image.names[0]]);
+        let facts = String::from_utf8(facts).unwrap();
+        let (id, architecture) = facts.trim().split_once(' ').unwrap();
+        assert_eq!(
+            (id.strip_prefix("sha256:"), architecture),
+            (Some(image.id.as_str()), image.platform.architecture.as_str())
+        );
+        run("docker", &["image", "rm", &image.names[0]]);
+    }
+}
+
+/// Whatever the Docker's own `save` writes, with its version's form.
+#[test]
+fn what_docker_saves_is_read() {
+    if !asked("docker", "what_docker_saves_is_read") {
+        return;
+    }
+    let sample = sample("pibake-saved:1", "amd64", "");
+    let (dir, path) = file("in.tar", &docker_archive(&[sample.clone()]));
+    run("docker", &["load", "-q", "-i", path.to_str().unwrap()]);
+    let saved = dir.path().join("saved.tar");
+    run("docker", &["save", "-o", saved.to_str().unwrap(), "pibake-saved:1"]);
+    let image = only(&saved, Form::Docker);
+    assert_eq!((image.id, image.names), (hex(&sample.config()), vec!["pibake-saved:1".to_owned()]));
+    run("docker", &["image", "rm", "pibake-saved:1"]);
 }

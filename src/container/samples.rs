@@ -172,6 +172,26 @@ pub(crate) fn multi_platform(samples: &[Sample]) -> Vec<u8> {
     tar(&oci_members(blobs, vec![top]))
 }
 
+/// The members of an archive of Docker before 1.10: one image of two layers.
+pub(crate) fn legacy_members() -> Vec<(String, Vec<u8>)> {
+    let json = |value: serde_json::Value| value.to_string().into_bytes();
+    vec![
+        ("a/json".to_owned(), json(json!({ "id": "a", "architecture": "amd64", "os": "linux" }))),
+        ("a/layer.tar".to_owned(), layer("etc/a", b"a")),
+        ("a/VERSION".to_owned(), b"1.0".to_vec()),
+        (
+            "b/json".to_owned(),
+            json(json!({ "id": "b", "parent": "a", "architecture": "arm", "os": "linux", "config": {} })),
+        ),
+        ("b/layer.tar".to_owned(), layer("etc/b", b"b")),
+        ("repositories".to_owned(), json(json!({ "web": { "1": "b" } }))),
+    ]
+}
+
+pub(crate) fn legacy_archive() -> Vec<u8> {
+    tar(&legacy_members())
+}
+
 /// A directory with one file.
 pub(crate) fn file(name: &str, bytes: &[u8]) -> (TempDir, PathBuf) {
     let dir = TempDir::new().unwrap();

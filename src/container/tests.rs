@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::samples::{
-    Sample, blob, descriptor, docker_archive, docker_members, file, hex, layer, multi_platform, oci_archive,
-    oci_members, pack, sample, tar,
+    Sample, blob, descriptor, docker_archive, docker_members, file, hex, layer, legacy_archive,
+    legacy_members, multi_platform, oci_archive, oci_members, pack, sample, tar,
 };
 use super::{ContainerError, Form, ImageArchive, Packing, Problem, read, repack};
 
@@ -137,24 +137,9 @@ fn equal_layers_are_links_in_old_archives() {
     assert!(archive.images[0].layers.iter().all(|layer| layer.member.starts_with("real")));
 }
 
-fn legacy_members() -> Vec<(String, Vec<u8>)> {
-    let json = |value: serde_json::Value| value.to_string().into_bytes();
-    vec![
-        ("a/json".to_owned(), json(json!({ "id": "a", "architecture": "amd64", "os": "linux" }))),
-        ("a/layer.tar".to_owned(), layer("etc/a", b"a")),
-        ("a/VERSION".to_owned(), b"1.0".to_vec()),
-        (
-            "b/json".to_owned(),
-            json(json!({ "id": "b", "parent": "a", "architecture": "arm", "os": "linux", "config": {} })),
-        ),
-        ("b/layer.tar".to_owned(), layer("etc/b", b"b")),
-        ("repositories".to_owned(), json(json!({ "web": { "1": "b" } }))),
-    ]
-}
-
 #[test]
 fn the_form_before_docker_1_10() {
-    let archive = read_bytes(&tar(&legacy_members())).unwrap();
+    let archive = read_bytes(&legacy_archive()).unwrap();
     assert_eq!((archive.form, archive.loads_everywhere()), (Form::Legacy, false));
     let image = &archive.images[0];
     assert_eq!(
@@ -200,7 +185,7 @@ fn every_form_is_made_over_into_the_one_that_loads_everywhere() {
         (pack(Packing::Zst, &docker_archive(&[other.clone()])), vec![0]),
         (multi_platform(&[zst.clone(), other.clone()]), vec![1]),
         (docker_archive(&[other, zst]), vec![0, 1]),
-        (tar(&legacy_members()), vec![0]),
+        (legacy_archive(), vec![0]),
     ] {
         let (first, archive) = repacked(&bytes, &keep);
         assert!(archive.loads_everywhere());
@@ -310,6 +295,15 @@ fn tampering_is_found() {
 }
 
 #[test]
+fn a_member_twice_has_to_be_the_same() {
+    let mut members = docker_members(&[sample("web:1", "arm64", "")]);
+    members.insert(0, members[1].clone());
+    assert!(read_bytes(&tar(&members)).is_ok());
+    members[0].1[600] ^= 1;
+    assert!(refusal(&tar(&members)).ends_with("is in it twice, and not the same"));
+}
+
+#[test]
 fn manifests_that_make_no_sense() {
     let manifest =
         |text: &str| refusal(&with_member("manifest.json", |bytes| *bytes = text.as_bytes().to_vec()));
@@ -373,7 +367,7 @@ fn truncated_archives_are_refused_at_every_byte() {
     let whole = [
         docker_archive(&[sample("web:1", "arm64", "")]),
         oci_archive(&[Sample { packing: Packing::Zst, ..sample("web:1", "arm64", "") }]),
-        tar(&legacy_members()),
+        legacy_archive(),
     ];
     let mut random = fastrand::Rng::with_seed(7);
     for (tar, packing) in whole.iter().flat_map(|tar| PACKINGS.map(|packing| (tar, packing))) {

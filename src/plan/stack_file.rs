@@ -14,12 +14,14 @@ const SIZE_MAX: usize = 1 << 20;
 #[derive(Debug, Deserialize)]
 pub(super) struct StackSpec {
     #[serde(default)]
-    pub(super) version: Option<IgnoredAny>,
+    pub(super) version: Option<String>,
     pub(super) services: BTreeMap<String, Spanned<Service>>,
     #[serde(default)]
     networks: Option<BTreeMap<String, Option<Resource>>>,
     #[serde(default)]
     secrets: Option<BTreeMap<String, Option<Resource>>>,
+    #[serde(default)]
+    configs: Option<BTreeMap<String, Option<Resource>>>,
 }
 
 /// One of `services`.
@@ -31,13 +33,15 @@ pub(super) struct Service {
     pub(super) build: Option<IgnoredAny>,
 }
 
-/// One of `networks` or `secrets`.
+/// One of `networks`, `secrets` or `configs`.
 #[derive(Debug, Deserialize)]
 struct Resource {
     #[serde(default)]
     name: Option<String>,
     #[serde(default)]
     external: Option<External>,
+    #[serde(default)]
+    file: Option<String>,
 }
 
 /// `external: true`, or the old way to say its name with it.
@@ -67,12 +71,7 @@ impl StackSpec {
             with_snippet: false,
             budget: budget(),
         };
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
-            let line =
-                error.location().and_then(|at| usize::try_from(at.line()).ok()).filter(|line| *line > 0);
-            let message = error.without_snippet().to_string();
-            NotAStack { line, message: message.lines().next().unwrap_or_default().to_owned() }
-        })
+        serde_saphyr::from_str_with_options(text, options).map_err(|error| not_a_stack(&error))
     }
 
     /// The names of the networks that have to be there before.
@@ -84,6 +83,29 @@ impl StackSpec {
     pub(super) fn external_secrets(&self) -> impl Iterator<Item = &str> {
         external(self.secrets.as_ref())
     }
+
+    /// The names of the configs that have to be there before.
+    pub(super) fn external_configs(&self) -> impl Iterator<Item = &str> {
+        external(self.configs.as_ref())
+    }
+
+    /// The files that secrets and configs are made from.
+    pub(super) fn files(&self) -> impl Iterator<Item = &str> {
+        let resources = self.secrets.iter().chain(&self.configs).flatten();
+        resources.filter_map(|(_, resource)| resource.as_ref()?.file.as_deref())
+    }
+}
+
+fn not_a_stack(error: &serde_saphyr::Error) -> NotAStack {
+    let line = error.location().and_then(|at| usize::try_from(at.line()).ok()).filter(|line| *line > 0);
+    let message = match error.without_snippet() {
+        serde_saphyr::Error::Budget { .. } => "it is larger or deeper than any stack".to_owned(),
+        serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("{key} is there twice"),
+        other => other.to_string(),
+    };
+    // The line is told with the stack's name.
+    let message = message.split(" at line ").next().unwrap_or_default();
+    NotAStack { line, message: message.to_owned() }
 }
 
 fn budget() -> Option<Budget> {
@@ -126,7 +148,9 @@ mod tests {
              secrets:\n  key: {external: true}\n  own: {file: ./x}\n",
         );
         let spec = spec.unwrap_or_else(|error| panic!("{error:?}"));
-        assert!(spec.version.is_some());
+        assert_eq!(spec.version.as_deref(), Some("3.8"));
+        assert_eq!(spec.files().collect::<Vec<_>>(), ["./x"]);
+        assert_eq!(StackSpec::parse("version: 3.8\nservices: {}").unwrap().version.as_deref(), Some("3.8"));
         assert_eq!(spec.services["web"].value.image.as_deref(), Some("web:1"));
         assert_eq!(spec.services["web"].referenced.line(), 5);
         assert_eq!(spec.external_networks().collect::<Vec<_>>(), ["a", "lan", "wan"]);
@@ -142,7 +166,8 @@ mod tests {
         assert!(line.is_some_and(|line| line >= 3), "{line:?} {message}");
         let (line, _) = refused("services:\n  web:\n    image: {a: b}\n");
         assert_eq!(line, Some(3));
-        assert!(refused("services:\n  web: {image: a}\n  web: {image: b}\n").0.is_some());
+        let twice = refused("services:\n  web: {image: a}\n  web: {image: b}\n");
+        assert_eq!(twice, (Some(3), "web is there twice".to_owned()));
         assert_eq!(
             refused(&" ".repeat(2 << 20)),
             (None, "it has 2048 KiB, and a swarm takes no more than 1024".to_owned())
@@ -158,7 +183,8 @@ mod tests {
             let aliases = vec![format!("*{below}"); 9].join(", ");
             text += &format!("{name}: &{name} [{aliases}]\n");
         }
-        refused(&format!("{text}services: {{}}\n"));
+        let bomb = refused(&format!("{text}services: {{}}\n"));
+        assert_eq!(bomb.1, "it is larger or deeper than any stack");
         refused(&"[".repeat(10_000));
         refused(&format!("services: {}", "{a: ".repeat(5_000)));
     }

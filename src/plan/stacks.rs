@@ -103,8 +103,12 @@ fn render_for(inputs: &Inputs<'_>, node: &Node, stack: &StackFile) -> Result<Str
 }
 
 fn check(inputs: &Inputs<'_>, swarm: &Swarm, stack: &StackFile, spec: &StackSpec, draft: &mut Draft) {
-    if spec.version.is_none() {
-        check_versionless(inputs, stack, draft);
+    match spec.version.as_deref() {
+        None => check_versionless(inputs, stack, draft),
+        Some(version) if version == "3" || version.starts_with("3.") => {}
+        Some(version) => {
+            draft.error(wrong(stack, None, format!("Docker deploys files of version 3, not {version:?}")));
+        }
     }
     if spec.services.is_empty() {
         draft.error(wrong(stack, None, "it has no services"));
@@ -119,6 +123,28 @@ fn check(inputs: &Inputs<'_>, swarm: &Swarm, stack: &StackFile, spec: &StackSpec
     }
     for name in spec.external_secrets().filter(|name| !swarm.secrets.contains_key(*name)) {
         draft.warn(format!("stack {} needs the secret {name}, which is not in [swarm.secrets]", stack.name));
+    }
+    for name in spec.external_configs() {
+        draft.warn(format!("stack {} needs the config {name}, which nothing makes", stack.name));
+    }
+    for file in spec.files() {
+        check_file(stack, file, draft);
+    }
+}
+
+/// What a file's secrets and configs are made from has to be on the card, or nothing is deployed.
+fn check_file(stack: &StackFile, file: &str, draft: &mut Draft) {
+    let place = if file.starts_with('/') {
+        file.to_owned()
+    } else {
+        format!("{DIR}/stacks/{}", file.trim_start_matches("./"))
+    };
+    let planned = FsPath::new(&place).is_ok_and(|path| draft.planned(&path).is_some());
+    if !planned {
+        draft.warn(format!(
+            "stack {} reads {place} on the manager, which no overlay puts there; use [swarm.secrets]",
+            stack.name
+        ));
     }
 }
 

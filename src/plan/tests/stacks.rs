@@ -155,6 +155,18 @@ fn images_that_are_neither_preloaded_nor_in_a_registry() {
 
 #[test]
 fn networks_and_secrets_that_nobody_makes() {
+    assert!(
+        errors("version: '2.4'\nservices:\n  web: {image: web:1}\n")
+            .contains("files of version 3, not \"2.4\"")
+    );
+    let text = format!("{STACK}configs:\n  a: {{file: ./a.conf}}\n  b: {{external: true}}\n");
+    assert_eq!(
+        warnings(&text),
+        [
+            "stack web needs the config b, which nothing makes",
+            "stack web reads /etc/pibake/swarm/stacks/a.conf on the manager, which no overlay puts there; use [swarm.secrets]",
+        ]
+    );
     let text = format!(
         "{STACK}networks:\n  lan: {{external: true}}\n  wan: {{external: true}}\nsecrets:\n  key: {{external: true}}\n"
     );
