@@ -14,6 +14,9 @@ use super::members::Members;
 use super::packing::{Packing, fill};
 use super::{Form, ImageArchive, docker, legacy, oci, recognise};
 
+/// Bytes that may follow a tar's end: writers fill up records, of 10 KiB as a rule.
+const AFTER_MAX: u64 = 64 << 20;
+
 /// Asked now and then whether to stop.
 pub type Stop<'a> = &'a dyn Fn() -> bool;
 
@@ -27,7 +30,7 @@ pub fn read(path: &Path, stop: Stop<'_>) -> Result<ImageArchive, ContainerError>
 
 fn read_file(path: &Path, stop: Stop<'_>) -> Result<ImageArchive, Problem> {
     let mut opened = Opened::new(path, stop)?;
-    let found = opened.with_members(|members| Catalogue::take(members))?;
+    let found = opened.with_members(Catalogue::take)?;
     let (size, sha256) = opened.finish()?;
     let (form, images) = if found.has("manifest.json") {
         (Form::Docker, docker::images(&found)?)
@@ -91,8 +94,11 @@ impl<'a> Opened<'a> {
         let taken = take(&mut Members::new(&mut tar, &report));
         // What a step made of an error that was the machine's, or a stop, is beside the point.
         let taken = taken.map_err(|problem| source.cause().unwrap_or(problem))?;
-        // To the end, for the checksum of the packing and the digest of the file.
-        io::copy(&mut tar, &mut io::sink()).map_err(wrong)?;
+        // To the end, for the checksum of the packing.
+        let after = io::copy(&mut (&mut tar).take(AFTER_MAX + 1), &mut io::sink()).map_err(wrong)?;
+        if after > AFTER_MAX {
+            return Err(Problem::Corrupt("it goes on long after its end".to_owned()));
+        }
         Ok(taken)
     }
 

@@ -18,7 +18,7 @@ const TEXTS_MAX: u64 = 64 << 20;
 /// Members that are remembered; an image has at most 127 layers.
 const MEMBERS_MAX: usize = 1 << 16;
 
-/// Bytes that all layers may have unpacked: more than any card.
+/// Bytes that all members may have unpacked: more than any card.
 const UNPACKED_MAX: u64 = 256 << 30;
 
 /// Directories by which a root filesystem is known.
@@ -55,6 +55,7 @@ impl Catalogue {
             found.note_top(&member.path);
             // Nothing of an archive of images lies deeper than blobs/sha256/DIGEST.
             if member.path.is_empty() || member.path.split('/').count() > 3 {
+                found.add_unpacked(member.size)?;
                 continue;
             }
             match member.kind {
@@ -197,7 +198,7 @@ impl Catalogue {
     fn add_unpacked(&mut self, size: u64) -> Result<(), Problem> {
         self.unpacked = self.unpacked.saturating_add(size);
         if self.unpacked > UNPACKED_MAX {
-            return Err(Problem::TooLarge(format!("its layers have more than {} GiB", UNPACKED_MAX >> 30)));
+            return Err(Problem::TooLarge(format!("its members have more than {} GiB", UNPACKED_MAX >> 30)));
         }
         Ok(())
     }

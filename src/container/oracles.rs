@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::slice::from_ref;
 
 use super::samples::{
     Sample, docker_archive, file, hex, legacy_archive, multi_platform, oci_archive, pack, sample,
@@ -76,7 +77,7 @@ fn skopeo_reads_what_is_made_over() {
     }
     let zst = Sample { packing: Packing::Zst, ..sample("web:1", "arm64", "v8") };
     let other = sample("web:1", "amd64", "");
-    for bytes in [oci_archive(&[zst.clone()]), multi_platform(&[zst.clone(), other])] {
+    for bytes in [oci_archive(from_ref(&zst)), multi_platform(&[zst.clone(), other])] {
         let (dir, path) = file("in.tar", &bytes);
         let archive = read(&path, &|| false).unwrap();
         let made = dir.path().join("made.tar");
@@ -117,7 +118,7 @@ fn docker_loads_every_form_that_is_made_over() {
     let gz = sample("pibake-gz:1", "arm", "v7");
     let plain = Sample { packing: Packing::Plain, ..sample("pibake-plain:1", "amd64", "") };
     for bytes in [
-        oci_archive(&[zst.clone()]),
+        oci_archive(from_ref(&zst)),
         multi_platform(&[gz.clone(), zst]),
         pack(Packing::Zst, &oci_archive(&[gz])),
         pack(Packing::Zst, &docker_archive(&[plain])),
@@ -148,7 +149,7 @@ fn what_docker_saves_is_read() {
         return;
     }
     let sample = sample("pibake-saved:1", "amd64", "");
-    let (dir, path) = file("in.tar", &docker_archive(&[sample.clone()]));
+    let (dir, path) = file("in.tar", &docker_archive(from_ref(&sample)));
     run("docker", &["load", "-q", "-i", path.to_str().unwrap()]);
     let saved = dir.path().join("saved.tar");
     run("docker", &["save", "-o", saved.to_str().unwrap(), "pibake-saved:1"]);

@@ -1,6 +1,7 @@
 //! Archives of every form, whole and wrong.
 
 use std::path::Path;
+use std::slice::from_ref;
 
 use serde_json::json;
 
@@ -33,7 +34,7 @@ const PACKINGS: [Packing; 3] = [Packing::Plain, Packing::Gz, Packing::Zst];
 fn a_docker_archive_plain_or_packed() {
     let sample = sample("web:1", "arm64", "v8");
     for packing in PACKINGS {
-        let bytes = pack(packing, &docker_archive(&[sample.clone()]));
+        let bytes = pack(packing, &docker_archive(from_ref(&sample)));
         let archive = read_bytes(&bytes).unwrap();
         assert_eq!((archive.form, archive.packing), (Form::Docker, packing));
         assert_eq!(archive.size, bytes.len() as u64);
@@ -51,7 +52,7 @@ fn a_docker_archive_plain_or_packed() {
 fn an_oci_archive_with_layers_packed_in_any_way() {
     for packing in PACKINGS {
         let sample = Sample { packing, ..sample("web:1", "arm", "v7") };
-        let archive = read_bytes(&oci_archive(&[sample.clone()])).unwrap();
+        let archive = read_bytes(&oci_archive(from_ref(&sample))).unwrap();
         assert_eq!(archive.form, Form::Oci);
         assert!(!archive.loads_everywhere());
         let image = &archive.images[0];
@@ -180,9 +181,9 @@ fn every_form_is_made_over_into_the_one_that_loads_everywhere() {
     let zst = Sample { packing: Packing::Zst, ..sample("web:1", "arm64", "") };
     let other = sample("web:1", "amd64", "");
     for (bytes, keep) in [
-        (oci_archive(&[zst.clone()]), vec![0]),
-        (pack(Packing::Zst, &oci_archive(&[other.clone()])), vec![0]),
-        (pack(Packing::Zst, &docker_archive(&[other.clone()])), vec![0]),
+        (oci_archive(from_ref(&zst)), vec![0]),
+        (pack(Packing::Zst, &oci_archive(from_ref(&other))), vec![0]),
+        (pack(Packing::Zst, &docker_archive(from_ref(&other))), vec![0]),
         (multi_platform(&[zst.clone(), other.clone()]), vec![1]),
         (docker_archive(&[other, zst]), vec![0, 1]),
         (legacy_archive(), vec![0]),
@@ -361,6 +362,20 @@ fn a_long_name_and_a_large_text_are_bounded() {
     assert!(refusal(&large).contains("is no JSON text, or has more than"));
 }
 
+#[test]
+fn what_would_unpack_without_end_is_refused() {
+    // A member of 300 GiB that is not there; and one that is all zeros, and zeros after the end.
+    let mut header = tar::Header::new_gnu();
+    header.set_path("a/b/c/d").unwrap();
+    header.set_size(300 << 30);
+    header.set_cksum();
+    assert!(refusal(header.as_bytes()).contains("more than 256 GiB"));
+
+    let mut bytes = docker_archive(&[sample("web:1", "arm64", "")]);
+    bytes.resize(bytes.len() + (65 << 20), 0);
+    assert!(refusal(&pack(Packing::Zst, &bytes)).ends_with("it goes on long after its end"));
+}
+
 /// Every prefix is refused, but one that lacks nothing but the padding after the mark of the end.
 #[test]
 fn truncated_archives_are_refused_at_every_byte() {
@@ -388,7 +403,7 @@ fn truncated_archives_are_refused_at_every_byte() {
 fn damaged_bytes_never_panic_and_never_pass_for_other_images() {
     let sample = Sample { packing: Packing::Gz, ..sample("web:1", "arm64", "") };
     let mut random = fastrand::Rng::with_seed(11);
-    for whole in [docker_archive(&[sample.clone()]), oci_archive(&[sample.clone()])] {
+    for whole in [docker_archive(from_ref(&sample)), oci_archive(from_ref(&sample))] {
         let expected = read_bytes(&whole).unwrap().images;
         for _ in 0..300 {
             let mut bytes = whole.clone();

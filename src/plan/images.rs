@@ -74,7 +74,8 @@ pub(super) fn needed(staged: &Staged) -> u64 {
     let unpacked = images.fold(0, u64::saturating_add);
     let members = |archive: &ImageArchive| {
         let layers = archive.images.iter().flat_map(|image| &image.layers);
-        layers.map(|layer| layer.size).fold(0, u64::saturating_add)
+        let each: BTreeMap<&str, u64> = layers.map(|layer| (layer.member.as_str(), layer.size)).collect();
+        each.into_values().fold(0, u64::saturating_add)
     };
     let largest = staged.images.iter().map(members).max().unwrap_or(0);
     unpacked.saturating_add(unpacked / 10).saturating_add(largest)

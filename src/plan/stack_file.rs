@@ -31,6 +31,41 @@ pub(super) struct Service {
     pub(super) image: Option<String>,
     #[serde(default)]
     pub(super) build: Option<IgnoredAny>,
+    #[serde(default)]
+    networks: Option<Uses>,
+    #[serde(default)]
+    secrets: Option<Uses>,
+    #[serde(default)]
+    configs: Option<Uses>,
+}
+
+/// What a service uses of the file's networks, secrets or configs, in the short form or the long one.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Uses {
+    List(Vec<Use>),
+    Map(BTreeMap<String, IgnoredAny>),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Use {
+    Name(String),
+    Long { source: String },
+}
+
+impl Uses {
+    fn names(&self) -> Vec<&str> {
+        match self {
+            Uses::List(uses) => {
+                let names = uses.iter().map(|used| match used {
+                    Use::Name(name) | Use::Long { source: name } => name.as_str(),
+                });
+                names.collect()
+            }
+            Uses::Map(uses) => uses.keys().map(String::as_str).collect(),
+        }
+    }
 }
 
 /// One of `networks`, `secrets` or `configs`.
@@ -89,6 +124,25 @@ impl StackSpec {
         external(self.configs.as_ref())
     }
 
+    /// What a service uses and the file does not define: each with what it would be.
+    pub(super) fn undefined<'a>(&'a self, service: &'a Service) -> Vec<(&'static str, &'a str)> {
+        let kinds = [
+            ("network", &service.networks, &self.networks),
+            ("secret", &service.secrets, &self.secrets),
+            ("config", &service.configs, &self.configs),
+        ];
+        let mut undefined = Vec::new();
+        for (kind, uses, defined) in kinds {
+            let known = |name: &str| {
+                defined.as_ref().is_some_and(|defined| defined.contains_key(name))
+                    || (kind == "network" && name == "default")
+            };
+            let names = uses.iter().flat_map(Uses::names).filter(|name| !known(name));
+            undefined.extend(names.map(|name| (kind, name)));
+        }
+        undefined
+    }
+
     /// The files that secrets and configs are made from.
     pub(super) fn files(&self) -> impl Iterator<Item = &str> {
         let resources = self.secrets.iter().chain(&self.configs).flatten();
@@ -99,12 +153,15 @@ impl StackSpec {
 fn not_a_stack(error: &serde_saphyr::Error) -> NotAStack {
     let line = error.location().and_then(|at| usize::try_from(at.line()).ok()).filter(|line| *line > 0);
     let message = match error.without_snippet() {
-        serde_saphyr::Error::Budget { .. } => "it is larger or deeper than any stack".to_owned(),
         serde_saphyr::Error::DuplicateMappingKey { key: Some(key), .. } => format!("{key} is there twice"),
         other => other.to_string(),
     };
     // The line is told with the stack's name.
-    let message = message.split(" at line ").next().unwrap_or_default();
+    let message = match message.split(" at line ").next().unwrap_or_default() {
+        // Within an alias the error has another type, and the same words.
+        breach if breach.starts_with("budget breached") => "it is larger or deeper than any stack",
+        message => message,
+    };
     NotAStack { line, message: message.to_owned() }
 }
 
@@ -154,6 +211,13 @@ mod tests {
         assert_eq!(spec.services["web"].value.image.as_deref(), Some("web:1"));
         assert_eq!(spec.services["web"].referenced.line(), 5);
         assert_eq!(spec.external_networks().collect::<Vec<_>>(), ["a", "lan", "wan"]);
+        let uses = StackSpec::parse(
+            "services:\n  web:\n    networks: {a: {aliases: [x]}, default: }\n    secrets: [b, {source: c, target: y}]\n    configs: [d]\n\
+             secrets: {b: {external: true}}\n",
+        );
+        let uses = uses.unwrap_or_else(|error| panic!("{error:?}"));
+        let undefined = uses.undefined(&uses.services["web"].value);
+        assert_eq!(undefined, [("network", "a"), ("secret", "c"), ("config", "d")]);
         assert_eq!(spec.external_secrets().collect::<Vec<_>>(), ["key"]);
     }
 

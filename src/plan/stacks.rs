@@ -116,6 +116,10 @@ fn check(inputs: &Inputs<'_>, swarm: &Swarm, stack: &StackFile, spec: &StackSpec
     for (name, service) in &spec.services {
         let line = usize::try_from(service.referenced.line()).ok().filter(|line| *line > 0);
         check_service(inputs, stack, name, &service.value, line, draft);
+        for (kind, used) in spec.undefined(&service.value) {
+            let message = format!("service {name} uses the {kind} {used}, which the file does not define");
+            draft.error(wrong(stack, line, message));
+        }
     }
     let known = |name: &str| swarm.networks.iter().any(|network| network.name == name);
     for name in spec.external_networks().filter(|name| !known(name)) {

@@ -103,6 +103,8 @@ fn what_is_wrong_is_told_with_stack_and_line() {
     let said = errors("version: '3'\nservices:\n  web:\n    build: .\n    image: web:1\n");
     assert!(said.contains("service web has `build`, and a swarm builds nothing"), "{said}");
     assert!(errors("version: '3'\nservices:\n  web: {}\n").contains("service web names no image"));
+    let said = errors(&format!("{STACK}    networks: [lan]\n"));
+    assert_eq!(said, "stack web:4: service web uses the network lan, which the file does not define");
     assert!(errors("version: '3'\nservices: {}\n").contains("it has no services"));
     assert!(errors("version: '3'\n").contains("services"));
     assert!(errors(&format!("{STACK}{{{{ with.password }}}}\n")).contains("undefined value"));
