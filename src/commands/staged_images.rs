@@ -13,7 +13,7 @@ use crate::container::{self, ContainerError, ImageArchive, Packing, Problem};
 use crate::error::{Advise, ExitCode, advised};
 use crate::interrupt::Interrupt;
 use crate::inventory::types::Arch;
-use crate::plan::{StackFile, Staged, fitting};
+use crate::plan::{StackFile, Staged, fitting, runs};
 
 use super::globs;
 
@@ -169,7 +169,9 @@ impl<'a> Archives<'a> {
     fn one(&mut self, path: &Path, arch: Arch, board: Option<Board>) -> anyhow::Result<ImageArchive> {
         let archive = self.archive(path)?;
         let keep = fitting(&archive.images, arch, board);
-        if archive.loads_everywhere() && keep.len() == archive.images.len() {
+        let whole = archive.loads_everywhere() && keep.len() == archive.images.len();
+        // What does not run is the plan's to refuse; nothing is made of it before.
+        if whole || keep.iter().any(|index| !runs(&archive.images[*index].platform, arch, board)) {
             return Ok(archive);
         }
         let cached = self.cached(&archive, &keep);
@@ -335,6 +337,7 @@ mod tests {
         let mut node = bench.cluster(IMAGES).nodes[0].clone();
         node.board = Some(Board::Pi1);
         assert_eq!(of(&bench, &node, Arch::Armhf)[0].images[0].platform.to_string(), "linux/amd64");
+        assert!(!bench.dir.path().join("containers").exists());
     }
 
     #[test]

@@ -136,6 +136,10 @@ impl<'a> Source<'a> {
     fn problem(&self, error: &io::Error, what: &str) -> Problem {
         self.cause().unwrap_or_else(|| match error.kind() {
             io::ErrorKind::UnexpectedEof => Problem::Truncated,
+            // zstd's words for a window of more than 128 MiB.
+            _ if error.to_string().contains("too much memory") => {
+                Problem::Unsupported("a zstd file made with --long".to_owned())
+            }
             _ => Problem::Corrupt(format!("{what} cannot be read: {error}")),
         })
     }

@@ -376,6 +376,16 @@ fn what_would_unpack_without_end_is_refused() {
     assert!(refusal(&pack(Packing::Zst, &bytes)).ends_with("it goes on long after its end"));
 }
 
+#[test]
+fn a_zstd_window_larger_than_the_memory_for_it_is_named() {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 3).unwrap();
+    encoder.window_log(28).unwrap();
+    encoder.long_distance_matching(true).unwrap();
+    std::io::Write::write_all(&mut encoder, &docker_archive(&[sample("web:1", "arm64", "")])).unwrap();
+    let said = refusal(&encoder.finish().unwrap());
+    assert_eq!(said, "a zstd file made with --long is not supported");
+}
+
 /// Every prefix is refused, but one that lacks nothing but the padding after the mark of the end.
 #[test]
 fn truncated_archives_are_refused_at_every_byte() {
@@ -412,7 +422,11 @@ fn damaged_bytes_never_panic_and_never_pass_for_other_images() {
                 bytes[at] = random.u8(..);
             }
             // Names stand in texts without a digest of their own; nothing else may differ.
-            if let Ok(archive) = read_bytes(&bytes) {
+            let (_dir, path) = file("x.tar", &bytes);
+            let Ok(archive) = read(&path, &|| false) else { continue };
+            let mut made = Vec::new();
+            repack(&archive, &[&archive.images[0]], &mut made, &|| false).unwrap();
+            for archive in [archive, read_bytes(&made).unwrap()] {
                 assert_eq!(archive.images[0].id, expected[0].id);
                 assert_eq!(archive.images[0].unpacked, expected[0].unpacked);
             }

@@ -39,11 +39,20 @@ pub fn fitting(images: &[ContainerImage], arch: Arch, board: Option<Board>) -> V
                 Fit::No => None,
             };
             let best = group.iter().copied().filter(|index| rank(index).is_some()).max_by_key(rank);
-            best.map_or(group, |best| vec![best])
+            // Images without a name are told apart by nothing here: one does not stand for another.
+            let chosen =
+                |index: &usize| best.is_none_or(|best| images[best].platform == images[*index].platform);
+            group.into_iter().filter(chosen).collect::<Vec<_>>()
         })
         .collect();
     chosen.sort_unstable();
     chosen
+}
+
+/// Whether an image for a platform runs on a node at all.
+#[must_use]
+pub fn runs(platform: &Platform, arch: Arch, board: Option<Board>) -> bool {
+    fit(platform, arch, board) != Fit::No
 }
 
 /// Plans the archives.
@@ -66,19 +75,27 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
     }
 }
 
-/// Bytes that loading takes on the card besides the archives themselves, when it is at its fullest: every
-/// image unpacked, and the largest archive's members, which Docker spreads out before it takes them in.
-/// A tenth is for what unpacked files take beyond their content.
+/// Bytes that loading takes on the card besides the archives themselves, when it is at its fullest: each
+/// archive's images unpacked and its members, which Docker spreads out before it takes them in, and which
+/// containerd's store keeps for good. A tenth is for what unpacked files take beyond their content. An
+/// archive's own room is given back before the next one is loaded.
 pub(super) fn needed(staged: &Staged) -> u64 {
-    let images = staged.images.iter().map(ImageArchive::unpacked);
-    let unpacked = images.fold(0, u64::saturating_add);
-    let members = |archive: &ImageArchive| {
-        let layers = archive.images.iter().flat_map(|image| &image.layers);
-        let each: BTreeMap<&str, u64> = layers.map(|layer| (layer.member.as_str(), layer.size)).collect();
-        each.into_values().fold(0, u64::saturating_add)
-    };
-    let largest = staged.images.iter().map(members).max().unwrap_or(0);
-    unpacked.saturating_add(unpacked / 10).saturating_add(largest)
+    let (mut taken, mut given, mut most) = (0u64, 0u64, 0);
+    for archive in &staged.images {
+        let unpacked = archive.unpacked();
+        let takes = unpacked.saturating_add(unpacked / 10).saturating_add(members(archive));
+        taken = taken.saturating_add(takes);
+        most = taken.saturating_sub(given).max(most);
+        given = given.saturating_add(archive.size);
+    }
+    most
+}
+
+/// Bytes of the members that hold layers.
+fn members(archive: &ImageArchive) -> u64 {
+    let layers = archive.images.iter().flat_map(|image| &image.layers);
+    let each: BTreeMap<&str, u64> = layers.map(|layer| (layer.member.as_str(), layer.size)).collect();
+    each.into_values().fold(0, u64::saturating_add)
 }
 
 /// Whether images run on a node.
@@ -178,6 +195,13 @@ fn check_platforms(inputs: &Inputs<'_>, archive: &ImageArchive, draft: &mut Draf
     let mut wrong: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for index in fitting(&archive.images, arch, node.board) {
         let image = &archive.images[index];
+        if image.names.is_empty() {
+            draft.warn(format!(
+                "{}: image {} has no name in it, and no stack can use it",
+                archive.path.display(),
+                image.label()
+            ));
+        }
         match fit(&image.platform, arch, node.board) {
             Fit::Good => {}
             Fit::Doubtful(doubt) => {

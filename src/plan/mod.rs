@@ -43,6 +43,6 @@ mod wifi;
 pub use build::{Inputs, build};
 pub use create::Create;
 pub use error::{PlanError, PlanErrors};
-pub use images::fitting;
+pub use images::{fitting, runs};
 pub use select::{overlay_names, secret_params};
 pub use staged::{StackFile, Staged};

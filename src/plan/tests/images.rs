@@ -139,6 +139,20 @@ fn of_several_platforms_the_best_is_chosen() {
 }
 
 #[test]
+fn images_without_a_name_all_stay_and_are_told() {
+    let unnamed = |id: &str, architecture: &str| {
+        let mut image = image("x", architecture, "");
+        (image.names, image.id) = (Vec::new(), id.to_owned());
+        image
+    };
+    let images = vec![unnamed("1", "arm64"), unnamed("2", "amd64"), unnamed("3", "arm64")];
+    assert_eq!(fitting(&images, Arch::Arm64, None), [0, 2]);
+    let plan = bench(Arch::Arm64, None, images).plan();
+    assert_eq!(plan.warnings.len(), 2);
+    assert_eq!(plan.warnings[1], "images/web.tar: image 3 has no name in it, and no stack can use it");
+}
+
+#[test]
 fn images_need_a_docker() {
     let mut bench = bench(Arch::Arm64, None, vec![image("web:1", "arm64", "")]);
     bench.inventory.packages.remove("docker.io");
@@ -180,6 +194,9 @@ fn room_for_what_is_unpacked_and_for_the_largest_archive() {
     let one = || archive("a.tar", vec![image("a:1", "arm64", ""), image("b:1", "arm64", "")]);
     let other = archive("b.tar", vec![image("longer:1", "arm64", "")]);
     let staged = Staged { images: vec![one(), other], ..Staged::default() };
-    // The two images of the first share their layer.
-    assert_eq!(needed(&staged), 2000 + 200 + 400);
+    // The two images of the first share their layer; its 500 bytes are given back before the second.
+    assert_eq!(needed(&staged), 2 * (1000 + 100 + 400) - 500);
+    let large = ImageArchive { size: 5000, ..one() };
+    let staged = Staged { images: vec![large, one()], ..Staged::default() };
+    assert_eq!(needed(&staged), 1000 + 100 + 400, "the first is the fullest");
 }
