@@ -16,6 +16,7 @@ mod oven;
 mod plan;
 mod prepare;
 mod staged;
+mod staged_images;
 mod status;
 
 use clap::Parser;

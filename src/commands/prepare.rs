@@ -26,6 +26,7 @@ use super::context::Context;
 use super::create;
 use super::keys;
 use super::staged::{self, staged};
+use super::staged_images;
 
 const FIX_FILE: &str = "correct the cluster file and try again; nothing was written";
 
@@ -251,6 +252,7 @@ pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<Stat
 pub(super) fn check_complete(context: &Context, order: &Order) -> anyhow::Result<()> {
     let mut missing = missing_images(order);
     missing.extend(staged::missing(context, order));
+    missing.extend(staged_images::missing(&order.cluster, &order.nodes, &context.invoker.home));
     if missing.is_empty() {
         return Ok(());
     }

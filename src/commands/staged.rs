@@ -1,4 +1,5 @@
-//! What nodes are given besides texts, read from files of this machine: packages.
+//! What nodes are given besides texts, read from files of this machine: packages,
+//! container images, stacks.
 //!
 //! Every file is read once a run, however many nodes it goes to.
 
@@ -15,6 +16,7 @@ use crate::plan::{Staged, engine};
 use super::context::Context;
 use super::files::matching;
 use super::prepare::{Bases, Order};
+use super::staged_images::{Archives, Places};
 
 /// What each node of the order is given, in its order.
 pub(super) fn staged(context: &Context, order: &Order, bases: &Bases) -> anyhow::Result<Vec<Staged>> {
@@ -29,7 +31,18 @@ pub(super) fn staged(context: &Context, order: &Order, bases: &Bases) -> anyhow:
             "take these out of the directory, or fetch them again; nothing was written",
         ));
     }
-    Ok(staged.into_iter().map(|staged| Staged { engines: engines.clone(), ..staged }).collect())
+    let places = Places {
+        base_dir: &order.cluster.base_dir,
+        home: &context.invoker.home,
+        cache_dir: &context.cache_dir,
+    };
+    let mut archives = Archives::new(places, &context.interrupt);
+    let complete = staged.into_iter().zip(&order.nodes).map(|(staged, node)| {
+        let mut staged = Staged { engines: engines.clone(), ..staged };
+        archives.stage(&order.cluster, node, bases.of(node)?.inventory.arch, &mut staged)?;
+        Ok(staged)
+    });
+    complete.collect()
 }
 
 /// Files that the cluster file names and that are not there, a line each.

@@ -14,8 +14,8 @@ use super::render::Renderer;
 use super::staged::Staged;
 use super::units::Units;
 use super::{
-    accounts, clock, digest, first_boot, manifest, network, overlay, packages, select, size, ssh, system,
-    wifi,
+    accounts, clock, digest, first_boot, images, manifest, network, overlay, packages, select, size, ssh,
+    stacks, system, wifi,
 };
 
 /// Everything a plan depends on.
@@ -70,6 +70,8 @@ pub(super) fn build_once(inputs: &Inputs<'_>) -> Result<Plan, PlanErrors> {
     system::plan(inputs, &mut draft);
     clock::plan(inputs, &names, &mut draft);
     packages::plan(inputs, &mut draft);
+    images::plan(inputs, &mut draft);
+    stacks::plan(inputs, &mut draft);
     let disk_id = first_boot::plan(inputs, &mut draft);
     units.plan(Image { inventory: inputs.inventory }, &mut draft);
     manifest::plan(inputs, &mut draft);

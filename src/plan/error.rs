@@ -64,6 +64,16 @@ pub enum PlanError {
         /// What is wrong.
         message: String,
     },
+    /// A stack's file that cannot be rendered or deployed.
+    #[error("stack {stack}{}: {message}", line_suffix(.line))]
+    Stack {
+        /// Its name.
+        stack: String,
+        /// The line, from 1.
+        line: Option<usize>,
+        /// What is wrong.
+        message: String,
+    },
     /// A secret that a render would put where others can read it.
     #[error(
         "{overlay}: {file} holds a secret parameter, and its mode is {mode:04o}: 0600 or narrower is needed"

@@ -230,7 +230,7 @@ fn one_major(inputs: &Inputs<'_>, engine: &Package, draft: &mut Draft) {
 }
 
 /// The first two numbers of a version: `5:28.1.1-1~debian` is 28 and 1.
-fn numbers(version: &Version) -> (u64, u64) {
+pub(super) fn numbers(version: &Version) -> (u64, u64) {
     let mut parts = version.upstream_version.split(|letter: char| !letter.is_ascii_digit());
     let mut next = || parts.next().and_then(|part| part.parse().ok()).unwrap_or(0);
     (next(), next())

@@ -19,9 +19,10 @@ use super::render::ParamValue;
 use super::{docker, packages, pools, ssh, swarm, wifi};
 
 /// Every overlay that the plan may select by itself.
-const STANDARD: [&str; 20] = [
+const STANDARD: [&str; 21] = [
     "clock-ntp",
     "docker",
+    "docker-images",
     "docker-tls",
     "first-boot",
     "hostname",
@@ -132,6 +133,9 @@ fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
     }
     if let Some(locale) = &system.locale {
         selected.push(("locale", Offered::from([("locale", text(locale))])));
+    }
+    if !inputs.staged.images.is_empty() {
+        selected.push(("docker-images", Offered::new()));
     }
     if !system.ntp.is_empty() {
         selected.push(("clock-ntp", Offered::from([("servers", list(&system.ntp))])));

@@ -11,7 +11,7 @@ use super::build::Inputs;
 use super::draft::Draft;
 use super::error::PlanError;
 use super::image::Image;
-use super::packages;
+use super::{images, packages};
 
 const MIB: u64 = 1 << 20;
 
@@ -64,15 +64,9 @@ pub(super) fn image_size(inputs: &Inputs<'_>, draft: &mut Draft) -> u64 {
 /// The size in bytes of the smallest card for an image of `image_size`: the image is as large as what is
 /// written into it, and grows to the card before its packages are unpacked.
 pub(super) fn card_size(inputs: &Inputs<'_>, image_size: u64, draft: &Draft) -> u64 {
-    let unpacked = packages::unpacked(inputs) + images_unpacked(inputs);
+    let unpacked = packages::unpacked(inputs).saturating_add(images::needed(inputs.staged));
     let needed = inputs.inventory.layout.image_size.saturating_add(missing(inputs, draft, unpacked));
     needed.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX).max(image_size)
-}
-
-/// What container images take in Docker's own storage.
-fn images_unpacked(inputs: &Inputs<'_>) -> u64 {
-    let images = inputs.staged.images.iter().flat_map(|archive| &archive.images);
-    images.fold(0, |sum, image| sum.saturating_add(image.unpacked))
 }
 
 /// How many bytes the root filesystem lacks for what is planned and for `later` bytes more.

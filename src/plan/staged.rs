@@ -1,6 +1,6 @@
 //! What a node is given besides texts: files of this machine that were looked into before planning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use debversion::Version;
 
@@ -20,6 +20,9 @@ pub struct Staged {
     pub engines: BTreeMap<String, Version>,
     /// The compose files of `swarm.stacks`, as written; only for managers.
     pub stacks: Vec<StackFile>,
+    /// The names of the container images that each swarm node of the cluster is given, by the node's name:
+    /// a stack may run on any of them; only for managers.
+    pub preloaded: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// A compose file.

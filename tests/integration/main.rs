@@ -5,6 +5,8 @@ mod cli;
 mod cluster_file;
 mod device_policy;
 mod flash_lib;
+#[cfg(unix)]
+mod images_script;
 mod invoker;
 mod keys;
 mod plan;

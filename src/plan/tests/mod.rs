@@ -2,11 +2,13 @@
 
 mod accounts;
 mod first_boot;
+mod images;
 mod network;
 mod overlays;
 mod refusals;
 mod shown;
 mod sizes;
+mod stacks;
 mod swarm;
 
 use crate::config::overlay::LoadedOverlay;
