@@ -113,10 +113,11 @@ fn what_is_missing_is_named_at_bake() {
 #[test]
 fn packages_of_another_image_are_refused() {
     let mut bench = bookworm();
-    bench.staged.docker[1] = deb("containerd 1.6.20 armhf", "Multi-Arch: foreign\n");
+    bench.staged.docker[1] = deb("containerd 1.6.20 armhf", "");
     bench.staged.system = vec![deb("sudo 0.9 all", "")];
     let errors = bench.errors();
     assert!(errors.contains("containerd 1.6.20 is for armhf, and the image is arm64"), "{errors}");
+    assert!(errors.contains("docker.io 1:20.10.24+dfsg1-1 needs containerd"), "{errors}");
     assert!(errors.contains("sudo 0.9 is older than the 1 that the image has"), "{errors}");
     let mut bench = with_docker(Release::Bullseye, bookworm().staged.docker);
     bench.staged.docker[0].zstd = true;
