@@ -5,6 +5,7 @@ mod first_boot;
 mod images;
 mod network;
 mod overlays;
+mod packages;
 mod refusals;
 mod shown;
 mod sizes;

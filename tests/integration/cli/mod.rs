@@ -7,6 +7,7 @@ mod image;
 mod json;
 mod killed;
 mod observers;
+mod packages;
 mod refused_images;
 mod secrets;
 mod status;
