@@ -51,6 +51,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             flash::run(&context, &node, &wanted, allow_two_managers)
         }
         Command::Devices => devices::run(&context),
+        Command::Keys { action } => keys::run(&context, &action),
         Command::Inspect { target } => inspect::run(&context, &target),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),

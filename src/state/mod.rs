@@ -24,6 +24,7 @@ pub mod identity;
 mod authorities;
 mod error;
 mod existing;
+mod export;
 mod host_keys;
 mod join;
 mod known_hosts;
@@ -38,7 +39,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
-pub use authorities::{AskPassphrase, Authorities};
+pub use authorities::{AskPassphrase, Authorities, Protection};
 pub use error::StateError;
 pub use lock::LockedState;
 pub use record::{RecordedBake, StoredReceipt};
