@@ -89,13 +89,18 @@ impl Desk {
 
     /// Runs `pibake keys`; nobody is at the terminal.
     pub(super) fn keys(&self, args: &[&str]) -> Ran {
+        self.keys_at(TIME, args)
+    }
+
+    /// As [`Self::keys`], at another bake time.
+    pub(super) fn keys_at(&self, time: i64, args: &[&str]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_pibake"))
             .arg("keys")
             .args(args)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())
-            .env("SOURCE_DATE_EPOCH", TIME.to_string())
+            .env("SOURCE_DATE_EPOCH", time.to_string())
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
             .output()
