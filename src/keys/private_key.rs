@@ -23,6 +23,10 @@ const EC: [&[u8]; 2] = [
 /// # Errors
 /// When there is none, it is damaged, encrypted, or of a kind that cannot sign here.
 pub(super) fn read(text: &str) -> Result<KeyPair, KeyError> {
+    // The older forms say so in a header (RFC 1421), with which they are no PEM of today (RFC 7468).
+    if text.lines().any(|line| line.starts_with("Proc-Type:") && line.trim_end().ends_with("ENCRYPTED")) {
+        return Err(encrypted());
+    }
     for block in Pem::iter_from_buffer(text.as_bytes()) {
         let block = block.map_err(|_| damaged(WHAT, "is no PEM"))?;
         let contents = Zeroizing::new(block.contents);
@@ -35,10 +39,7 @@ pub(super) fn read(text: &str) -> Result<KeyPair, KeyError> {
             _ => continue,
         };
         let key = candidates.iter().find_map(|der| KeyPair::try_from(der.as_slice()).ok());
-        return key.ok_or_else(|| {
-            // A traditional key says so in a header that the reader drops; it looks damaged otherwise.
-            if text.contains("Proc-Type: 4,ENCRYPTED") { encrypted() } else { unusable() }
-        });
+        return key.ok_or_else(unusable);
     }
     Err(damaged(WHAT, "is missing: there is no PEM block `PRIVATE KEY`"))
 }

@@ -52,5 +52,7 @@ fn create_context(cluster: &str, node: &Node, dir: &Path) -> String {
         file("cert", "cert.pem"),
         file("key", "key.pem"),
     ];
-    format!("docker context create {cluster} --docker {}", quoted(&fields.join(",")))
+    // docker wants two letters at least.
+    let name = if cluster.len() < 2 { format!("pibake-{cluster}") } else { cluster.to_owned() };
+    format!("docker context create {name} --docker {}", quoted(&fields.join(",")))
 }

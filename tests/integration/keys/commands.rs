@@ -76,7 +76,7 @@ fn an_export_is_private_and_says_how_to_use_it() {
     assert!(text("key.pem").starts_with("-----BEGIN PRIVATE KEY-----\n"));
     assert_eq!(ca.pem(), desk.tls("pi1", TIME).ca);
     let expected = format!(
-        "docker context create c --docker 'host=tcp://192.168.0.1:2376,\"ca={0}/ca.pem\",\"cert={0}/cert.pem\",\
+        "docker context create pibake-c --docker 'host=tcp://192.168.0.1:2376,\"ca={0}/ca.pem\",\"cert={0}/cert.pem\",\
          \"key={0}/key.pem\"'\n",
         dir.display()
     );
