@@ -75,3 +75,55 @@ fn header(tag: u8, length: usize) -> Vec<u8> {
         (count, _) => [vec![tag, 0x80 | count as u8], bytes].concat(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64;
+    use rcgen::KeyPair;
+
+    use super::{EC, KeyError, VERSION, header, read};
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64.encode(der))
+    }
+
+    #[test]
+    fn lengths_are_in_their_shortest_form() {
+        assert_eq!(header(4, 0), [4, 0]);
+        assert_eq!(header(4, 0x7f), [4, 0x7f]);
+        assert_eq!(header(4, 0x80), [4, 0x81, 0x80]);
+        assert_eq!(header(0x30, 0x1234), [0x30, 0x82, 0x12, 0x34]);
+    }
+
+    #[test]
+    fn an_older_form_is_the_same_key_and_may_come_after_its_parameters() {
+        let key = KeyPair::generate().expect("it can be made");
+        let pkcs8 = key.serialize_der();
+        // SEQUENCE, version, algorithm, OCTET STRING: the heads are of 3, 3, 21 and 2 bytes here.
+        let start = 3 + VERSION.len() + EC[0].len() + 2;
+        let sec1 = pem("EC PRIVATE KEY", &pkcs8[start..]);
+        let read_back = read(&(pem("EC PARAMETERS", &[6, 1, 1]) + &sec1)).expect("it is a key");
+        assert_eq!(read_back.serialize_der(), pkcs8);
+    }
+
+    #[test]
+    fn cut_and_foreign_keys_are_refused() {
+        let der = KeyPair::generate().expect("it can be made").serialize_der();
+        for label in ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"] {
+            for length in 0..der.len() {
+                assert!(read(&pem(label, &der[..length])).is_err(), "{label} {length}");
+            }
+        }
+        for (text, unsupported) in [
+            (pem("ENCRYPTED PRIVATE KEY", &der), true),
+            (pem("RSA PRIVATE KEY", &der), true),
+            ("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n".to_owned(), true),
+            (pem("CERTIFICATE", &der), false),
+            (String::new(), false),
+            ("-----BEGIN PRIVATE KEY-----\n".to_owned(), false),
+        ] {
+            let error = read(&text).err().expect(&text);
+            assert_eq!(matches!(error, KeyError::Unsupported { .. }), unsupported, "{error}");
+        }
+    }
+}

@@ -52,7 +52,7 @@ fn create_context(cluster: &str, node: &Node, dir: &Path) -> String {
         file("cert", "cert.pem"),
         file("key", "key.pem"),
     ];
-    // docker wants two letters at least.
+    // docker wants two characters at least.
     let name = if cluster.len() < 2 { format!("pibake-{cluster}") } else { cluster.to_owned() };
     format!("docker context create {name} --docker {}", quoted(&fields.join(",")))
 }

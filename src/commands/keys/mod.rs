@@ -106,7 +106,7 @@ pub(super) fn advised(error: StateError) -> anyhow::Error {
             "`pibake keys rotate ca` makes a new one; every card must then be flashed again",
         ),
         StateError::Key(KeyError::WrongPassphrase) => {
-            (ExitCode::Usage, "try again; nothing was written. A forgotten passphrase cannot be recovered")
+            (ExitCode::Usage, "try again; a passphrase that is forgotten cannot be recovered")
         }
         StateError::Key(KeyError::Name { .. }) => (ExitCode::Usage, "choose another name"),
         StateError::InTheWay { .. } => {

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use super::desk::{Desk, Ran, TIME};
 
+/// The image that `pibake demo` brings, packed.
+const DEMO: &[u8] = include_bytes!("../../fixtures/demo.img.zst");
+
 const WITHOUT_SECRETS: [&str; 2] = ["PRIVATE KEY", "-----BEGIN"];
 
 fn baked() -> Desk {
@@ -232,4 +235,42 @@ fn a_run_asks_once_and_a_half_protected_state_is_finished() {
     desk.keys(&["protect", "--passphrase-file", "right"]).ends(0);
     assert_ne!(fs::read(desk.state_dir().join("join/ca")).expect("it is there"), clear);
     assert!(desk.identity("pi1", TIME).is_err());
+}
+
+#[test]
+fn a_bake_before_the_authority_is_a_mistake_of_use() {
+    let desk = baked();
+    fs::write(desk.dir.path().join("base.img.zst"), DEMO).expect("it can be written");
+    let authority = Certificate::from_pem(&desk.tls("pi1", TIME).ca).expect("it is one");
+    let words = ["bake", "--node", "pi1", "--image", "base.img.zst", "--allow-two-managers"];
+    let ran = desk.pibake(authority.not_before - 1, &words).ends(2);
+    assert!(ran.err.contains("is before") && ran.err.contains("SOURCE_DATE_EPOCH"), "{}", ran.err);
+}
+
+#[test]
+fn nothing_that_is_printed_holds_a_key() {
+    let desk = baked();
+    let join = desk.join("pi1", TIME);
+    let secrets: Vec<String> = [&*desk.tls("pi1", TIME).key, &*join.key]
+        .into_iter()
+        .map(|key| key.lines().nth(1).expect("it has lines").to_owned())
+        .collect();
+    for words in [
+        &["show"][..],
+        &["show", "--json"],
+        &["export", "x"],
+        &["export", "x", "--json"],
+        &["add-client", "ci", "-v"],
+        &["revoke", "pi1"],
+        &["revoke", "pi1", "--json"],
+        &["rotate", "node", "pi1"],
+        &["rotate", "ca", "--yes"],
+    ] {
+        let ran = desk.keys(words).ends(0);
+        let all = format!("{}{}", ran.out, ran.err);
+        assert!(
+            !all.contains("PRIVATE") && !secrets.iter().any(|secret| all.contains(secret)),
+            "{words:?}: {all}"
+        );
+    }
 }

@@ -94,8 +94,12 @@ impl Desk {
 
     /// As [`Self::keys`], at another bake time.
     pub(super) fn keys_at(&self, time: i64, args: &[&str]) -> Ran {
+        self.pibake(time, &[&["keys"], args].concat())
+    }
+
+    /// Runs the program with a bake time.
+    pub(super) fn pibake(&self, time: i64, args: &[&str]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_pibake"))
-            .arg("keys")
             .args(args)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
