@@ -31,11 +31,11 @@ pub(super) fn run(desk: &Desk<'_>) -> anyhow::Result<()> {
             json!({ "cluster": desk.cluster.name, "passphrase": protection.protected, "keys": keys });
         return print(format_args!("{document:#}\n"));
     }
-    let mut table = Table::new(["KEY", "NAME", "ENDS", "FINGERPRINT (SHA-256)", ""]);
+    let mut table = Table::new(["KEY", "SUBJECT", "ENDS", "FINGERPRINT (SHA-256)", ""]);
     for row in &rows {
         let ends = row.ends.map_or_else(String::new, day);
-        let fingerprint = row.fingerprint.clone();
-        table.row([row.kind.to_owned(), printable(&row.name), ends, fingerprint, row.note.to_owned()]);
+        let (subject, fingerprint) = (row.subject.as_ref().unwrap_or(&row.name), row.fingerprint.clone());
+        table.row([row.kind.to_owned(), printable(subject), ends, fingerprint, row.note.to_owned()]);
     }
     print(table)?;
     let kept = match (protection.protected, protection.open) {
