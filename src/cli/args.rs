@@ -185,6 +185,14 @@ pub enum Command {
         #[arg(value_name = "IMAGE|DEVICE")]
         target: PathBuf,
     },
+    /// Show, export, rotate, revoke, import and protect the cluster's keys
+    #[command(after_help = "Examples:\n  pibake keys show\n  pibake keys export ~/.docker/lab\n  \
+        pibake keys revoke pi2")]
+    Keys {
+        /// What to do with them
+        #[command(subcommand)]
+        action: KeysAction,
+    },
     /// Print completions for a shell
     #[command(after_help = "Example:\n  \
         pibake completions bash > ~/.local/share/bash-completion/completions/pibake")]
@@ -195,6 +203,76 @@ pub enum Command {
     /// Print the manual page
     #[command(after_help = "Example:\n  pibake man > pibake.1")]
     Man,
+}
+
+/// What to do with the cluster's keys.
+#[derive(Debug, Subcommand)]
+pub enum KeysAction {
+    /// Show subjects, fingerprints and ends; makes nothing and asks for nothing
+    Show,
+    /// Write a client's certificate where docker finds it, and say how to use it
+    #[command(after_help = "Example:\n  pibake keys export --client ci ~/ci-docker")]
+    Export {
+        /// The client; made if there is none of that name
+        #[arg(long, value_name = "NAME", default_value = "operator")]
+        client: String,
+        /// The directory; ca.pem, cert.pem and key.pem are written into it
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Make new keys in place of old ones, and say which cards must be flashed again
+    #[command(after_help = "Examples:\n  pibake keys rotate ca\n  pibake keys rotate node pi1\n  \
+        pibake keys rotate client operator")]
+    Rotate {
+        /// Whose keys
+        #[command(subcommand)]
+        what: Rotated,
+    },
+    /// Make a certificate for a further client
+    AddClient {
+        /// Its name: letters, digits, `.`, `_` and `-`
+        name: String,
+    },
+    /// Refuse the join key of a node from now on, and say what to put on the managers
+    #[command(after_help = "Example:\n  pibake keys revoke pi2     its card was lost")]
+    Revoke {
+        /// The node, in the cluster file or not
+        node: String,
+    },
+    /// Use an existing TLS CA in place of one of pibake's own
+    #[command(after_help = "Example:\n  pibake keys import ca.pem ca-key.pem")]
+    Import {
+        /// The CA's certificate, PEM
+        #[arg(value_name = "CA.pem")]
+        certificate: PathBuf,
+        /// Its private key, PEM: PKCS #8, PKCS #1 or SEC 1, not encrypted
+        #[arg(value_name = "KEY.pem")]
+        key: PathBuf,
+        /// Accept a CA that could sign more than servers and clients
+        #[arg(long)]
+        accept_node_keys: bool,
+    },
+    /// Put the private keys of both CAs under a passphrase, asked for when something is signed
+    Protect,
+    /// Take them from under the passphrase
+    Unprotect,
+}
+
+/// Whose keys are made anew.
+#[derive(Debug, Subcommand)]
+pub enum Rotated {
+    /// The TLS CA's, and with it those of every node and client
+    Ca,
+    /// Those of a node's dockerd
+    Node {
+        /// The node
+        name: String,
+    },
+    /// Those of a client
+    Client {
+        /// The client
+        name: String,
+    },
 }
 
 /// The form of a baked file.

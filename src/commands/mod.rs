@@ -55,6 +55,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             flash::run(&context, &node, &wanted, &swarm)
         }
         Command::Devices => devices::run(&context),
+        Command::Keys { action } => keys::run(&context, &action),
         Command::Inspect { target } => inspect::run(&context, &target),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),

@@ -58,21 +58,27 @@ impl Bases {
 
 /// Reads the cluster file, picks the nodes and loads the overlays they ask for.
 pub(super) fn order(context: &Context, wanted: &NodeArgs, swarm: &SwarmArgs) -> anyhow::Result<Order> {
+    let cluster = cluster(context, swarm.allow_two_managers)?;
+    let nodes = pick(&cluster, wanted)?;
+    let overlays = overlay::load(Some(&cluster.base_dir), overlay_names(&nodes)).map_err(|errors| {
+        advised(ExitCode::Usage, lines(&errors), "correct the overlay and try again; nothing was written")
+    })?;
+    Ok(Order { cluster, nodes, overlays, swarm_part: swarm.swarm })
+}
+
+/// Reads the cluster file.
+pub(super) fn cluster(context: &Context, allow_two_managers: bool) -> anyhow::Result<Cluster> {
     let selection = Selection {
         cluster_file: context.common.cluster.clone(),
         profile: context.common.profile.clone(),
         image: context.common.image.clone(),
         cwd: context.cwd.clone(),
         home: context.invoker.home.clone(),
-        allow_two_managers: swarm.allow_two_managers,
+        allow_two_managers,
     };
     let cluster = config::load(&selection).advise(ExitCode::Usage, FIX_FILE)?;
     context.warn(&cluster.warnings);
-    let nodes = pick(&cluster, wanted)?;
-    let overlays = overlay::load(Some(&cluster.base_dir), overlay_names(&nodes)).map_err(|errors| {
-        advised(ExitCode::Usage, lines(&errors), "correct the overlay and try again; nothing was written")
-    })?;
-    Ok(Order { cluster, nodes, overlays, swarm_part: swarm.swarm })
+    Ok(cluster)
 }
 
 fn pick(cluster: &Cluster, wanted: &NodeArgs) -> anyhow::Result<Vec<Node>> {

@@ -72,6 +72,10 @@ impl Certificate {
         if !rest.is_empty() {
             return Err(damaged(WHAT, "has something behind its end"));
         }
+        // A part of a name that is empty is against X.501, and libraries that meet one do not return.
+        if parsed.subject().iter().any(|part| part.iter().next().is_none()) {
+            return Err(damaged(WHAT, "has a name with an empty part"));
+        }
         let names = names(&parsed)?;
         let purpose = purpose(&parsed)?;
         let (subject, public_key) = (parsed.subject().to_string(), parsed.public_key().raw.to_vec());
@@ -145,7 +149,8 @@ fn purpose(parsed: &X509Certificate<'_>) -> Result<Purpose, KeyError> {
     let unreadable = |_| damaged(WHAT, "has unreadable limits");
     let basic = parsed.basic_constraints().map_err(unreadable)?;
     let usage = parsed.key_usage().map_err(unreadable)?;
-    if let Some(basic) = basic.filter(|basic| basic.value.ca) {
+    let may_sign = usage.as_ref().is_none_or(|usage| usage.value.key_cert_sign());
+    if let Some(basic) = basic.filter(|basic| basic.value.ca && may_sign) {
         return Ok(Purpose::Authority {
             last: basic.value.path_len_constraint == Some(0),
             // Bit 5 of RFC 5280's KeyUsage, and no other.

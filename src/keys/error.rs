@@ -53,6 +53,12 @@ pub enum KeyError {
         /// When the certificate begins, in seconds since 1970.
         begin: i64,
     },
+    /// It cannot be a client's name.
+    #[error("{name:?} is no name for a client: letters, digits, `.`, `_` and `-`, up to 64")]
+    Name {
+        /// The name.
+        name: String,
+    },
     /// It does not open what it was to open.
     #[error("wrong passphrase")]
     WrongPassphrase,

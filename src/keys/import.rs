@@ -1,8 +1,9 @@
 //! Taking over an authority that was made elsewhere.
 
-use super::authority::Authority;
+use super::authority::{Authority, leaf_key};
 use super::certificate::{Certificate, Purpose};
 use super::error::KeyError;
+use super::leaf::Leaf;
 use super::private_key;
 
 impl Authority {
@@ -21,6 +22,10 @@ impl Authority {
         if !missing.is_empty() && !accept_unlimited {
             return Err(KeyError::Unlimited { missing: missing.join(" and ") });
         }
-        Authority::pair(certificate, private_key::read(key)?)
+        let authority = Authority::pair(certificate, private_key::read(key)?)?;
+        // A name that cannot be repeated in what it signs is found out now, and not at the next bake.
+        let (leaf, time) = (Leaf::client("trial")?, authority.certificate().not_before);
+        authority.issue(&leaf, &leaf_key()?, time, [0; 16])?;
+        Ok(authority)
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use ssh_key::certificate::{Builder, CertType};
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::rand_core::OsRng;
-use ssh_key::{Algorithm, Certificate, LineEnding, PrivateKey, PublicKey};
+use ssh_key::{Algorithm, Certificate, HashAlg, LineEnding, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
 use super::error::{KeyError, damaged, making};
@@ -104,6 +104,14 @@ impl JoinAuthority {
         self.0.public_key().to_openssh().map_err(making("a key"))
     }
 
+    /// Its private key in OpenSSH's format.
+    ///
+    /// # Errors
+    /// As [`Self::public`].
+    pub fn private(&self) -> Result<Zeroizing<String>, KeyError> {
+        self.0.to_openssh(LineEnding::LF).map_err(making("a key"))
+    }
+
     /// Signs a node's public key (one line): for one account, one program, and without any of what sshd allows by
     /// default (no extensions). The certificate as one line.
     ///
@@ -138,6 +146,12 @@ pub fn without_comment(public: &str) -> String {
 pub fn certified_key(certificate: &str) -> Option<String> {
     let certificate = Certificate::from_openssh(certificate).ok()?;
     PublicKey::from(certificate.public_key().clone()).to_openssh().ok()
+}
+
+/// A public key's fingerprint as ssh-keygen prints it; `None` when the line is no key.
+#[must_use]
+pub fn fingerprint(public: &str) -> Option<String> {
+    Some(PublicKey::from_openssh(public).ok()?.fingerprint(HashAlg::Sha256).to_string())
 }
 
 fn parse(private: &str) -> Result<PrivateKey, KeyError> {

@@ -11,6 +11,9 @@ use super::error::{KeyError, making};
 /// A certificate with less left, in seconds, is made anew (design.md section 5: 90 days).
 const RENEWED: i64 = 90 * 86_400;
 
+/// RFC 5280, ub-common-name.
+const NAME_MAX: usize = 64;
+
 /// Who, and as what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Leaf {
@@ -31,6 +34,20 @@ pub enum Leaf {
 }
 
 impl Leaf {
+    /// A client of this name.
+    ///
+    /// # Errors
+    /// When the name could not be a file's: up to 64 letters, digits, `.`, `_` and `-`, a letter or digit first.
+    pub fn client(name: &str) -> Result<Self, KeyError> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+        if first && name.len() <= NAME_MAX && name.bytes().all(plain) {
+            Ok(Leaf::Client { name: name.to_owned() })
+        } else {
+            Err(KeyError::Name { name: name.to_owned() })
+        }
+    }
+
     /// What its certificate calls it.
     #[must_use]
     pub fn name(&self) -> &str {

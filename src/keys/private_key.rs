@@ -23,6 +23,10 @@ const EC: [&[u8]; 2] = [
 /// # Errors
 /// When there is none, it is damaged, encrypted, or of a kind that cannot sign here.
 pub(super) fn read(text: &str) -> Result<KeyPair, KeyError> {
+    // The older forms say so in a header (RFC 1421), with which they are no PEM of today (RFC 7468).
+    if text.lines().any(|line| line.starts_with("Proc-Type:") && line.trim_end().ends_with("ENCRYPTED")) {
+        return Err(encrypted());
+    }
     for block in Pem::iter_from_buffer(text.as_bytes()) {
         let block = block.map_err(|_| damaged(WHAT, "is no PEM"))?;
         let contents = Zeroizing::new(block.contents);
@@ -35,10 +39,7 @@ pub(super) fn read(text: &str) -> Result<KeyPair, KeyError> {
             _ => continue,
         };
         let key = candidates.iter().find_map(|der| KeyPair::try_from(der.as_slice()).ok());
-        return key.ok_or_else(|| {
-            // A traditional key says so in a header that the reader drops; it looks damaged otherwise.
-            if text.contains("Proc-Type: 4,ENCRYPTED") { encrypted() } else { unusable() }
-        });
+        return key.ok_or_else(unusable);
     }
     Err(damaged(WHAT, "is missing: there is no PEM block `PRIVATE KEY`"))
 }
@@ -72,5 +73,57 @@ fn header(tag: u8, length: usize) -> Vec<u8> {
         (1, Some(byte)) if *byte < 0x80 => vec![tag, *byte],
         // At most eight bytes of a length: it fits.
         (count, _) => [vec![tag, 0x80 | count as u8], bytes].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use data_encoding::BASE64;
+    use rcgen::KeyPair;
+
+    use super::{EC, KeyError, VERSION, header, read};
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", BASE64.encode(der))
+    }
+
+    #[test]
+    fn lengths_are_in_their_shortest_form() {
+        assert_eq!(header(4, 0), [4, 0]);
+        assert_eq!(header(4, 0x7f), [4, 0x7f]);
+        assert_eq!(header(4, 0x80), [4, 0x81, 0x80]);
+        assert_eq!(header(0x30, 0x1234), [0x30, 0x82, 0x12, 0x34]);
+    }
+
+    #[test]
+    fn an_older_form_is_the_same_key_and_may_come_after_its_parameters() {
+        let key = KeyPair::generate().expect("it can be made");
+        let pkcs8 = key.serialize_der();
+        // SEQUENCE, version, algorithm, OCTET STRING: the heads are of 3, 3, 21 and 2 bytes here.
+        let start = 3 + VERSION.len() + EC[0].len() + 2;
+        let sec1 = pem("EC PRIVATE KEY", &pkcs8[start..]);
+        let read_back = read(&(pem("EC PARAMETERS", &[6, 1, 1]) + &sec1)).expect("it is a key");
+        assert_eq!(read_back.serialize_der(), pkcs8);
+    }
+
+    #[test]
+    fn cut_and_foreign_keys_are_refused() {
+        let der = KeyPair::generate().expect("it can be made").serialize_der();
+        for label in ["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"] {
+            for length in 0..der.len() {
+                assert!(read(&pem(label, &der[..length])).is_err(), "{label} {length}");
+            }
+        }
+        for (text, unsupported) in [
+            (pem("ENCRYPTED PRIVATE KEY", &der), true),
+            (pem("RSA PRIVATE KEY", &der), true),
+            ("-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n".to_owned(), true),
+            (pem("CERTIFICATE", &der), false),
+            (String::new(), false),
+            ("-----BEGIN PRIVATE KEY-----\n".to_owned(), false),
+        ] {
+            let error = read(&text).err().expect(&text);
+            assert_eq!(matches!(error, KeyError::Unsupported { .. }), unsupported, "{error}");
+        }
     }
 }

@@ -20,6 +20,15 @@ use crate::keys::passphrase;
 /// Asks for the passphrase that the keys are under.
 pub type AskPassphrase<'a> = &'a mut dyn FnMut() -> io::Result<Secret>;
 
+/// How the authorities' keys are kept. Both are true when a run was killed between one and the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Protection {
+    /// One is under a passphrase.
+    pub protected: bool,
+    /// One is in clear text.
+    pub open: bool,
+}
+
 /// What signs, for one run: opened when first needed.
 pub struct Authorities<'a> {
     ask: AskPassphrase<'a>,
@@ -95,11 +104,7 @@ impl<'a> Authorities<'a> {
     }
 
     /// Writes an authority in place of the one before: the key first, for a certificate says that there is a key.
-    pub(super) fn keep_tls(
-        &mut self,
-        locked: &LockedState<'_>,
-        authority: &Authority,
-    ) -> Result<(), StateError> {
+    fn keep_tls(&mut self, locked: &LockedState<'_>, authority: &Authority) -> Result<(), StateError> {
         let state = locked.state;
         private::create_dir(&state.tls_dir())?;
         self.write(state, &state.tls_key_path(), &authority.key())?;
@@ -121,18 +126,77 @@ impl<'a> Authorities<'a> {
         Ok(Some(passphrase::open(&bytes, passphrase)?))
     }
 
-    /// Writes a private key, under the passphrase if the other one is.
+    /// Writes a private key, under the passphrase if there is one.
     fn write(&mut self, state: &State, path: &Path, key: &str) -> Result<(), StateError> {
-        for other in [state.tls_key_path(), state.join_key_path()] {
+        for known in [state.tls_key_path(), state.join_key_path()] {
             // Opening one is how the passphrase is known to be right.
-            if self.passphrase.is_none() && other != path {
-                self.read(state, &other)?;
+            if self.passphrase.is_none() {
+                self.read(state, &known)?;
             }
         }
-        match &self.passphrase {
-            Some(secret) => private::write(path, &passphrase::protect(key, secret.expose())?),
-            None => private::write(path, key.as_bytes()),
+        write_key(path, key, self.passphrase.as_ref())
+    }
+
+    /// Puts both authorities' keys under a passphrase; what is missing is made, so that it cannot come later in clear
+    /// text. A run that was killed half-way is finished with the same passphrase.
+    ///
+    /// # Errors
+    /// As [`LockedState::identity`].
+    pub fn protect(
+        &mut self,
+        locked: &LockedState<'_>,
+        cluster: &str,
+        new: Secret,
+    ) -> Result<(), StateError> {
+        self.open_both(locked, cluster)?;
+        self.passphrase.get_or_insert(new);
+        self.write_both(locked.state)
+    }
+
+    /// Takes the authorities' keys from under their passphrase.
+    ///
+    /// # Errors
+    /// As [`LockedState::identity`].
+    pub fn unprotect(&mut self, locked: &LockedState<'_>, cluster: &str) -> Result<(), StateError> {
+        self.open_both(locked, cluster)?;
+        self.passphrase = None;
+        self.write_both(locked.state)
+    }
+
+    fn open_both(&mut self, locked: &LockedState<'_>, cluster: &str) -> Result<(), StateError> {
+        self.tls(locked, cluster)?;
+        self.join(locked).map(|_| ())
+    }
+
+    fn write_both(&self, state: &State) -> Result<(), StateError> {
+        if let Some(tls) = &self.tls {
+            write_key(&state.tls_key_path(), &tls.key(), self.passphrase.as_ref())?;
         }
+        match &self.join {
+            Some(join) => write_key(&state.join_key_path(), &join.private()?, self.passphrase.as_ref()),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes a new TLS authority in place of the one before. Whatever the old one signed no longer serves, and is made
+    /// anew, keys and all, when it is next asked for.
+    ///
+    /// # Errors
+    /// When the passphrase is wrong, or the state cannot be written.
+    pub fn rotate_tls(&mut self, locked: &LockedState<'_>, cluster: &str) -> Result<(), StateError> {
+        self.tls = Some(self.make_tls(locked, cluster)?);
+        Ok(())
+    }
+
+    /// Takes over an authority that was made elsewhere, in place of the one before.
+    ///
+    /// # Errors
+    /// When the bake time is not within its time, or as [`Self::rotate_tls`].
+    pub fn import_tls(&mut self, locked: &LockedState<'_>, authority: Authority) -> Result<(), StateError> {
+        authority.certificate().check_time(self.time)?;
+        self.keep_tls(locked, &authority)?;
+        self.tls = Some(authority);
+        Ok(())
     }
 }
 
@@ -149,12 +213,35 @@ impl State {
         self.join_dir().join("ca")
     }
 
+    /// Whether an authority's key is under a passphrase, and whether one is not.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is open to others.
+    pub fn protection(&self) -> Result<Protection, StateError> {
+        let mut protection = Protection { protected: false, open: false };
+        for path in [self.tls_key_path(), self.join_key_path()] {
+            match private::read(&path)?.map(|bytes| passphrase::is_protected(&bytes)) {
+                Some(true) => protection.protected = true,
+                Some(false) => protection.open = true,
+                None => {}
+            }
+        }
+        Ok(protection)
+    }
+
     /// The TLS authority's certificate; `None` when there is none yet.
     ///
     /// # Errors
     /// When it is damaged, or open to others.
     pub fn tls_certificate(&self) -> Result<Option<Certificate>, StateError> {
         read_certificate(&self.tls_certificate_path())
+    }
+}
+
+fn write_key(path: &Path, key: &str, under: Option<&Secret>) -> Result<(), StateError> {
+    match under {
+        Some(secret) => private::write(path, &passphrase::protect(key, secret.expose())?),
+        None => private::write(path, key.as_bytes()),
     }
 }
 

@@ -61,6 +61,12 @@ pub enum StateError {
         /// Why nobody could be asked.
         source: io::Error,
     },
+    /// Something else is where a file was to be written.
+    #[error("{} is there already, and is another", path.display())]
+    InTheWay {
+        /// The file.
+        path: PathBuf,
+    },
     /// The run was asked to stop while it waited for the lock.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),

@@ -17,12 +17,14 @@ const DAY: u64 = 86_400;
 impl State {
     /// A node's join key, if it has one that is not revoked.
     pub(super) fn join_key(&self, node: &str) -> Result<Option<SshKey>, StateError> {
+        let revoked = self.revoked_keys()?;
+        Ok(self.read_join_key(node)?.filter(|key| !contains(&revoked, &key.public)))
+    }
+
+    fn read_join_key(&self, node: &str) -> Result<Option<SshKey>, StateError> {
         let path = self.join_node_dir(node).join("key");
         let Some(text) = private::read_text(&path)? else { return Ok(None) };
-        let key = SshKey::read(&text).map_err(|error| corrupt(&path, error.to_string()))?;
-        let own = without_comment(&key.public);
-        let revoked = self.revoked_keys()?.iter().any(|line| without_comment(line) == own);
-        Ok((!revoked).then_some(key))
+        SshKey::read(&text).map(Some).map_err(|error| corrupt(&path, error.to_string()))
     }
 
     /// The public keys of revoked nodes, one line each, oldest first.
@@ -32,6 +34,22 @@ impl State {
     pub fn revoked_keys(&self) -> Result<Vec<String>, StateError> {
         let text = private::read_text(&self.revoked_path())?;
         Ok(text.iter().flat_map(|text| text.lines()).map(str::to_owned).collect())
+    }
+
+    /// The names and public join keys (one line) of nodes that have one, and whether each is revoked.
+    ///
+    /// # Errors
+    /// When one is damaged, or open to others.
+    pub fn join_keys(&self) -> Result<Vec<(String, String, bool)>, StateError> {
+        let revoked = self.revoked_keys()?;
+        let mut found = Vec::new();
+        for name in private::names(&self.join_dir().join(super::NODES))? {
+            if let Some(key) = self.read_join_key(&name)? {
+                let is_revoked = contains(&revoked, &key.public);
+                found.push((name, key.public, is_revoked));
+            }
+        }
+        Ok(found)
     }
 
     /// The SSH authority's public key as one line; `None` when there is none yet.
@@ -86,6 +104,22 @@ impl LockedState<'_> {
         })
     }
 
+    /// Revokes the join key of a node, which need not be in the cluster file any more: the node's next card gets another.
+    /// The revoked key as one line; `None` when the node has none.
+    ///
+    /// # Errors
+    /// When a file is damaged, or cannot be written.
+    pub fn revoke(&self, node: &str) -> Result<Option<String>, StateError> {
+        let found = self.state.join_keys()?.into_iter().find(|(name, ..)| name == node);
+        let Some((_, public, is_revoked)) = found else { return Ok(None) };
+        if !is_revoked {
+            let mut lines = self.state.revoked_keys()?;
+            lines.push(public.clone());
+            private::write(&self.state.revoked_path(), (lines.join("\n") + "\n").as_bytes())?;
+        }
+        Ok(Some(public))
+    }
+
     pub(super) fn write_join_public(&self, public: &str) -> Result<(), StateError> {
         if self.state.join_public()?.as_deref() == Some(public) {
             return Ok(());
@@ -101,6 +135,11 @@ impl LockedState<'_> {
         private::write(&dir.join("key"), key.private.as_bytes())?;
         Ok(key)
     }
+}
+
+fn contains(lines: &[String], public: &str) -> bool {
+    let public = without_comment(public);
+    lines.iter().any(|line| without_comment(line) == public)
 }
 
 /// Whether a node takes part in a swarm.

@@ -16,6 +16,9 @@
 //!              bakes/NODE.json          the last bake
 //! ```
 //!
+//! The passphrase covers what signs, and nothing else: what cards are given lies on the cards anyway, and `pibake plan`
+//! reads it without asking anybody.
+//!
 //! [`State`] only reads; what changes the state is a method of [`LockedState`]. Readers need no lock: every file
 //! appears under its name whole (temporary file, fsync, rename, fsync of the directory).
 
@@ -24,6 +27,7 @@ pub mod identity;
 mod authorities;
 mod error;
 mod existing;
+mod export;
 mod host_keys;
 mod join;
 mod known_hosts;
@@ -38,7 +42,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
-pub use authorities::{AskPassphrase, Authorities};
+pub use authorities::{AskPassphrase, Authorities, Protection};
 pub use error::StateError;
 pub use lock::LockedState;
 pub use record::{RecordedBake, StoredReceipt};
@@ -190,10 +194,12 @@ fn seed_path(dir: &Path) -> PathBuf {
 fn read_seed(dir: &Path) -> Result<Option<Seed>, StateError> {
     let path = seed_path(dir);
     let Some(text) = private::read_text(&path)? else {
-        if private::names(&dir.join(HOST_KEYS))?.is_empty() {
-            return Ok(None);
+        for keys in [HOST_KEYS, TLS, JOIN] {
+            if !private::names(&dir.join(keys))?.is_empty() {
+                return Err(corrupt(&path, "it is missing, but keys are there; restore it from a backup"));
+            }
         }
-        return Err(corrupt(&path, "it is missing, but host keys are there; restore it from a backup"));
+        return Ok(None);
     };
     let bytes = HEXLOWER.decode(text.trim_end().as_bytes()).map(Zeroizing::new).ok();
     match bytes.as_deref().and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok()) {

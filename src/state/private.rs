@@ -107,16 +107,19 @@ pub(super) fn open_lock(path: &Path) -> Result<File, StateError> {
 pub(super) fn remove_stale(dir: &Path) -> Result<(), StateError> {
     for name in names(dir)? {
         if name.starts_with(TEMPORARY) {
-            let path = dir.join(name);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(io_error("removing", &path)(error));
-                }
-                _ => {}
-            }
+            remove(&dir.join(name))?;
         }
     }
     Ok(())
+}
+
+/// Removes a file; whether it was there.
+pub(super) fn remove(path: &Path) -> Result<bool, StateError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error("removing", path)(error)),
+    }
 }
 
 /// The names in a directory that are text, sorted; none when it is not there.

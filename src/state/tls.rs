@@ -45,6 +45,38 @@ impl State {
         Place { dir: parent.join(node), parent }
     }
 
+    fn client_place(&self, name: &str) -> Place {
+        let parent = self.tls_dir().join(super::CLIENTS);
+        Place { dir: parent.join(name), parent }
+    }
+
+    /// The names and certificates of nodes that have one, as they are kept.
+    ///
+    /// # Errors
+    /// When one is damaged, or open to others.
+    pub fn server_certificates(&self) -> Result<Vec<(String, Certificate)>, StateError> {
+        self.certificates(super::NODES)
+    }
+
+    /// The names and certificates of clients, as they are kept.
+    ///
+    /// # Errors
+    /// When one is damaged, or open to others.
+    pub fn client_certificates(&self) -> Result<Vec<(String, Certificate)>, StateError> {
+        self.certificates(super::CLIENTS)
+    }
+
+    fn certificates(&self, kind: &str) -> Result<Vec<(String, Certificate)>, StateError> {
+        let parent = self.tls_dir().join(kind);
+        let mut found = Vec::new();
+        for name in private::names(&parent)? {
+            if let Some(certificate) = read_certificate(&parent.join(&name).join("cert.pem"))? {
+                found.push((name, certificate));
+            }
+        }
+        Ok(found)
+    }
+
     /// What is kept of a leaf; `None` when it is incomplete, or signed by another authority than the present one.
     pub(super) fn kept(&self, place: &Place) -> Result<Option<Kept>, StateError> {
         let Some(authority) = self.tls_certificate()? else { return Ok(None) };
@@ -72,7 +104,48 @@ impl LockedState<'_> {
         authorities: &mut Authorities<'_>,
     ) -> Result<TlsIdentity, StateError> {
         let place = self.state.server_place(&node.name);
-        let Kept { certificate, key } = self.leaf(&place, &server(node), cluster, authorities)?;
+        self.tls_identity(&place, &server(node), cluster, authorities)
+    }
+
+    /// What a client shows, made or renewed as needed.
+    ///
+    /// # Errors
+    /// When it is no name for a client, or as [`Self::identity`].
+    pub fn client(
+        &self,
+        name: &str,
+        cluster: &Cluster,
+        authorities: &mut Authorities<'_>,
+    ) -> Result<TlsIdentity, StateError> {
+        let leaf = Leaf::client(name)?;
+        self.tls_identity(&self.state.client_place(name), &leaf, cluster, authorities)
+    }
+
+    /// Forgets a client's key and certificate, so that it gets others. Whether there were any.
+    ///
+    /// # Errors
+    /// When it is no name for a client, or the files cannot be removed.
+    pub fn forget_client(&self, name: &str) -> Result<bool, StateError> {
+        Leaf::client(name)?;
+        forget(&self.state.client_place(name))
+    }
+
+    /// Forgets the key and certificate of a node's dockerd, so that it gets others. Whether there were any.
+    ///
+    /// # Errors
+    /// When the files cannot be removed.
+    pub fn forget_server(&self, node: &Node) -> Result<bool, StateError> {
+        forget(&self.state.server_place(&node.name))
+    }
+
+    fn tls_identity(
+        &self,
+        place: &Place,
+        leaf: &Leaf,
+        cluster: &Cluster,
+        authorities: &mut Authorities<'_>,
+    ) -> Result<TlsIdentity, StateError> {
+        let Kept { certificate, key } = self.leaf(place, leaf, cluster, authorities)?;
         let ca = match self.state.tls_certificate()? {
             Some(ca) => ca.pem().to_owned(),
             None => return Err(corrupt(&self.state.tls_certificate_path(), "it went away")),
@@ -82,7 +155,7 @@ impl LockedState<'_> {
 
     /// A leaf's certificate and key, made or renewed as needed. A renewed certificate is for the key that was there; with
     /// another authority comes another key, for the old one may be why.
-    pub(super) fn leaf(
+    fn leaf(
         &self,
         place: &Place,
         leaf: &Leaf,
@@ -115,6 +188,15 @@ impl LockedState<'_> {
         let public = HEXLOWER.encode(&Sha256::digest(public_half(key)?));
         Ok(self.state.seed().derive(leaf.name(), &format!("TLS serial {time} {public}")))
     }
+}
+
+/// The certificate first: a key without one is not used again.
+fn forget(place: &Place) -> Result<bool, StateError> {
+    if !private::check_dir(&place.dir)? {
+        return Ok(false);
+    }
+    let had = private::remove(&place.certificate())?;
+    Ok(private::remove(&place.key())? || had)
 }
 
 fn write_key(path: &Path) -> Result<Zeroizing<String>, StateError> {

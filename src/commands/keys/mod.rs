@@ -1,18 +1,88 @@
-//! The cluster's keys: the passphrase they may be under, and what to do when they cannot be used.
+//! `pibake keys`, the passphrase they may be under, and what to do when they cannot be used.
+
+mod authority;
+mod export;
+mod revoke;
+mod rotate;
+mod show;
 
 use std::fs::File;
 use std::io::{self, Read as _};
 
+use crate::cli::args::KeysAction;
 use crate::cli::prompt;
-use crate::config::types::Secret;
-use crate::error::{ExitCode, advise};
+use crate::config::types::{Cluster, Secret};
+use crate::error::{self, ExitCode, advise};
 use crate::keys::KeyError;
-use crate::state::StateError;
+use crate::state::{Authorities, LockedState, State, StateError};
 
 use super::context::Context;
+use super::prepare;
 
 /// No passphrase is longer: a wrong file name must not fill the memory.
 const PASSPHRASE_MAX: u64 = 4096;
+
+pub(super) fn run(context: &Context, action: &KeysAction) -> anyhow::Result<()> {
+    // How many managers there are is for those who bake them.
+    let cluster = prepare::cluster(context, true)?;
+    let state = prepare::existing_state(context, &cluster)?.ok_or_else(|| {
+        let what = format!("cluster {} has no keys yet", cluster.name);
+        error::advised(
+            ExitCode::Usage,
+            what,
+            "`pibake bake` and `pibake flash` make them; --state names others",
+        )
+    })?;
+    let desk = Desk { context, cluster, state };
+    match action {
+        KeysAction::Show => show::run(&desk),
+        KeysAction::Export { client, dir } => export::run(&desk, client, dir),
+        KeysAction::AddClient { name } => rotate::add_client(&desk, name),
+        KeysAction::Rotate { what } => rotate::run(&desk, what),
+        KeysAction::Revoke { node } => revoke::run(&desk, node),
+        KeysAction::Import { certificate, key, accept_node_keys } => {
+            authority::import(&desk, certificate, key, *accept_node_keys)
+        }
+        KeysAction::Protect => authority::protect(&desk),
+        KeysAction::Unprotect => authority::unprotect(&desk),
+    }
+}
+
+/// What every action works with.
+struct Desk<'a> {
+    context: &'a Context,
+    cluster: Cluster,
+    state: State,
+}
+
+impl Desk<'_> {
+    /// Runs what changes keys, under the lock, with somebody to ask for the passphrase.
+    fn change<T>(
+        &self,
+        run: impl FnOnce(&LockedState<'_>, &mut Authorities<'_>) -> Result<T, StateError>,
+    ) -> anyhow::Result<T> {
+        let locked = self.state.lock(self.context.progress.as_ref(), &self.context.interrupt)?;
+        let mut ask = || passphrase(self.context);
+        let mut authorities = Authorities::new(self.context.bake_time()?, &mut ask);
+        run(&locked, &mut authorities).map_err(advised)
+    }
+
+    /// The nodes whose dockerd shows a certificate.
+    fn servers(&self) -> Vec<&str> {
+        let nodes = self.cluster.nodes.iter().filter(|node| node.docker.tls);
+        nodes.map(|node| node.name.as_str()).collect()
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+,@%:=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
 
 /// The passphrase that the keys are under: from `--passphrase-file`, or from the person at the terminal.
 pub(super) fn passphrase(context: &Context) -> io::Result<Secret> {
@@ -36,7 +106,11 @@ pub(super) fn advised(error: StateError) -> anyhow::Error {
             "`pibake keys rotate ca` makes a new one; every card must then be flashed again",
         ),
         StateError::Key(KeyError::WrongPassphrase) => {
-            (ExitCode::Usage, "try again; nothing was written. A forgotten passphrase cannot be recovered")
+            (ExitCode::Usage, "try again; a passphrase that is forgotten cannot be recovered")
+        }
+        StateError::Key(KeyError::Name { .. }) => (ExitCode::Usage, "choose another name"),
+        StateError::InTheWay { .. } => {
+            (ExitCode::Usage, "name another directory, or remove the file; nothing was written")
         }
         StateError::Passphrase { .. } => {
             (ExitCode::Usage, "run it at a terminal, or name a file that holds it with --passphrase-file")

@@ -4,8 +4,11 @@ use std::path::Path;
 
 use super::desk::{Desk, Ran};
 
-const COMMANDS: [&str; 9] =
-    ["demo", "init", "plan", "bake", "flash", "devices", "inspect", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["demo", "init", "plan", "bake", "flash", "devices", "inspect", "keys", "completions", "man"];
+
+const KEYS_ACTIONS: [&str; 8] =
+    ["show", "export", "rotate", "add-client", "revoke", "import", "protect", "unprotect"];
 
 /// Compares with a file of `tests/snapshots`; `SNAPSHOTS=overwrite` writes it anew.
 pub(super) fn assert_snapshot(name: &str, text: &str) {
@@ -42,12 +45,17 @@ fn help_screens() {
         assert_snapshot(&format!("help/{command}.txt"), &text);
         assert_narrow(command, &screen(&desk, &[command, "-h"]));
     }
+    for action in KEYS_ACTIONS {
+        let text = screen(&desk, &["keys", action, "--help"]);
+        assert_narrow(action, &text);
+        assert_snapshot(&format!("help/keys-{action}.txt"), &text);
+    }
 }
 
 #[test]
 fn every_command_that_works_on_something_has_examples() {
     let desk = Desk::bare();
-    for command in ["demo", "init", "plan", "bake", "flash", "devices", "inspect", "completions"] {
+    for command in ["demo", "init", "plan", "bake", "flash", "devices", "inspect", "keys", "completions"] {
         let text = screen(&desk, &[command, "--help"]);
         assert!(text.contains(&format!("\n  pibake {command}")), "{text}");
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 
 use pibake::config::types::{Cluster, Node, Secret};
 use pibake::config::{Selection, load};
@@ -70,6 +71,48 @@ impl Desk {
         self.locked(|locked| locked.identity(&self.node(node), &self.cluster(), &mut authorities))
     }
 
+    /// As [`Self::identity`], with somebody who says `passphrase` and counts.
+    pub(super) fn identity_asking(
+        &self,
+        node: &str,
+        time: i64,
+        passphrase: &str,
+        count: &mut usize,
+    ) -> Result<NodeIdentity, StateError> {
+        let mut ask = || {
+            *count += 1;
+            Ok(Secret::new(passphrase.to_owned()))
+        };
+        let mut authorities = Authorities::new(time, &mut ask);
+        self.locked(|locked| locked.identity(&self.node(node), &self.cluster(), &mut authorities))
+    }
+
+    /// Runs `pibake keys`; nobody is at the terminal.
+    pub(super) fn keys(&self, args: &[&str]) -> Ran {
+        self.keys_at(TIME, args)
+    }
+
+    /// As [`Self::keys`], at another bake time.
+    pub(super) fn keys_at(&self, time: i64, args: &[&str]) -> Ran {
+        self.pibake(time, &[&["keys"], args].concat())
+    }
+
+    /// Runs the program with a bake time.
+    pub(super) fn pibake(&self, time: i64, args: &[&str]) -> Ran {
+        let output = Command::new(env!("CARGO_BIN_EXE_pibake"))
+            .args(args)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir.path())
+            .env("SOURCE_DATE_EPOCH", time.to_string())
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .output()
+            .expect("it can be run");
+        let text = |bytes| String::from_utf8(bytes).expect("it is text");
+        Ran { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
     pub(super) fn tls(&self, node: &str, time: i64) -> TlsIdentity {
         self.identity(node, time).expect("it can be made").tls.expect("the node has TLS")
     }
@@ -85,11 +128,20 @@ impl Desk {
     }
 }
 
-/// A passphrase that is given `times` times and counted.
-pub(super) fn asked<'a>(text: &'a str, count: &'a mut usize) -> impl FnMut() -> io::Result<Secret> + 'a {
-    move || {
-        *count += 1;
-        Ok(Secret::new(text.to_owned()))
+/// What a run of the program gave.
+#[derive(Debug)]
+pub(super) struct Ran {
+    status: Option<i32>,
+    pub(super) out: String,
+    pub(super) err: String,
+}
+
+impl Ran {
+    /// The run, which must have ended so.
+    #[track_caller]
+    pub(super) fn ends(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "{}\n{}", self.out, self.err);
+        self
     }
 }
 
