@@ -162,6 +162,20 @@ pub enum Command {
         #[arg(value_name = "IMAGE|DEVICE")]
         target: PathBuf,
     },
+    /// Ask the running nodes over ssh whether they are what was baked
+    ///
+    /// Changes nothing on them. They are known by the host keys that were baked; your own ssh with your own
+    /// keys asks, and nobody is asked for a password.
+    #[command(after_help = "Examples:\n  pibake check --all\n  \
+        pibake check --node pi1 -v    with everything that was compared")]
+    Check {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        nodes: NodeArgs,
+        /// An ssh configuration in place of your own
+        #[arg(long, value_name = "FILE")]
+        ssh_config: Option<PathBuf>,
+    },
     /// Print completions for a shell
     #[command(after_help = "Example:\n  \
         pibake completions bash > ~/.local/share/bash-completion/completions/pibake")]

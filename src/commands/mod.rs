@@ -2,6 +2,7 @@
 
 mod bake;
 mod card;
+mod check;
 mod context;
 mod demo;
 mod devices;
@@ -51,6 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Devices => devices::run(&context),
         Command::Inspect { target } => inspect::run(&context, &target),
+        Command::Check { nodes, ssh_config } => check::run(&context, &nodes, ssh_config.as_deref()),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }

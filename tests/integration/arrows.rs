@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["fs", "inventory", "seed"]),
     ("state", &["config", "interrupt", "progress", "seed"]),
     ("plan", &["config", "container", "deb", "fs", "inventory", "seed", "state"]),
+    ("check", &["config", "interrupt"]),
     ("apply", &["cow", "disk", "fs", "inventory", "plan"]),
     ("prove", &["disk", "fs", "interrupt", "inventory", "plan", "progress"]),
     ("device", &["error"]),
@@ -30,6 +31,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "commands",
         &[
             "apply",
+            "check",
             "cli",
             "config",
             "container",
