@@ -3,6 +3,7 @@
 mod accounts;
 mod first_boot;
 mod network;
+mod nfs;
 mod overlays;
 mod refusals;
 mod shown;
