@@ -11,8 +11,8 @@ use crate::cli::args::NodeArgs;
 use crate::cli::prompt;
 use crate::config::overlay::{self, LoadedOverlay};
 use crate::config::secret::{Ask, Request, Resolver, ThisMachine, parse_source, placeholders};
-use crate::config::types::{Cluster, Node, NodeSecrets, Role, Secret, SecretSource};
-use crate::config::{self, Selection};
+use crate::config::types::{Cluster, Node, NodeSecrets, Role, Secret, SecretSource, Stack};
+use crate::config::{self, Selection, profile};
 use crate::error::{Advise, ExitCode, advised};
 use crate::inventory::{self, types::Inventory};
 use crate::plan::change::Plan;
@@ -226,9 +226,10 @@ pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<Stat
     Ok(State::create(&dir, context.progress.as_ref(), &context.interrupt)?)
 }
 
-/// Everything the order needs and does not have, told in one message: image files and secrets.
+/// Everything the order needs and does not have, told in one message: image files, compose files and secrets.
 pub(super) fn check_complete(context: &Context, order: &Order) -> anyhow::Result<()> {
     let mut missing = missing_images(order);
+    missing.extend(missing_stacks(order));
     if missing.is_empty() {
         return Ok(());
     }
@@ -257,6 +258,28 @@ fn missing_images(order: &Order) -> Vec<String> {
         }
     }
     missing
+}
+
+/// Compose files that are not there. Those that a built-in profile names may come with it.
+fn missing_stacks(order: &Order) -> Vec<String> {
+    let managers = order.nodes.iter().any(|node| node.role == Role::Manager);
+    let stacks = order.cluster.swarm.as_ref().filter(|_| managers).map_or(&[][..], |swarm| &swarm.stacks);
+    let missing = stacks.iter().filter(|stack| !stack.file.exists());
+    let text = |stack: &Stack| {
+        let built_in = order.cluster.profile.as_ref().filter(|origin| origin.file.is_none());
+        let comes_with = built_in.filter(|origin| {
+            let extras = profile::extras(&origin.name);
+            extras.iter().any(|extra| order.cluster.base_dir.join(extra.path) == stack.file)
+        });
+        match comes_with {
+            Some(origin) => {
+                let how = format!("`pibake init {}` writes one, in a directory of its own", origin.name);
+                format!("no such stack file: {}; {how}", stack.file.display())
+            }
+            None => format!("no such stack file: {}", stack.file.display()),
+        }
+    };
+    missing.map(text).collect()
 }
 
 /// Fetches the secrets of every node, asking at the terminal last.

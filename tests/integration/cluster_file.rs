@@ -664,7 +664,7 @@ fn a_profile_can_be_used_as_it_is() {
     assert_eq!(cluster.source, Source::Profile("lab".to_owned()));
     assert_eq!(cluster.base_dir, desk.path(""));
     let unknown = Selection { profile: Some("nothing".to_owned()), ..desk.selection() };
-    assert!(desk.load_as(&unknown).expect_err("there is none")[0].contains("demo, lab, single"));
+    assert!(desk.load_as(&unknown).expect_err("there is none")[0].contains("demo, lab, plexicluster, single, swarm"));
 }
 
 #[test]
@@ -673,6 +673,7 @@ fn every_shipped_profile_loads_and_its_template_too() {
     let mut names: Vec<String> = fs::read_dir(folder)
         .expect("the folder is there")
         .map(|entry| entry.expect("it can be listed").path())
+        .filter(|path| path.is_file())
         .map(|path| path.file_stem().expect("it has a name").to_string_lossy().into_owned())
         .collect();
     names.sort();
