@@ -92,7 +92,7 @@ pub enum Command {
         dir: PathBuf,
     },
     /// Write a commented cluster file and the state; without PROFILE, list them
-    #[command(after_help = "Examples:\n  pibake init\n  pibake init lab --dir ~/lab")]
+    #[command(after_help = "Examples:\n  pibake init\n  pibake init swarm --dir ~/swarm")]
     Init {
         /// The profile to start from
         profile: Option<String>,

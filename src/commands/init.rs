@@ -16,7 +16,7 @@ use super::context::Context;
 
 pub(super) fn run(context: &Context, name: Option<&str>, dir: &Path) -> anyhow::Result<()> {
     let Some(name) = name else {
-        return list();
+        return list(context);
     };
     let key = profile::find_public_key(&context.invoker.home);
     let text = profile::template(name, key.as_deref()).ok_or_else(|| {
@@ -36,8 +36,7 @@ pub(super) fn run(context: &Context, name: Option<&str>, dir: &Path) -> anyhow::
     }
     let state = dir.join(".pibake").join(cluster_name(&text)?);
     State::create(&state, context.progress.as_ref(), &context.interrupt)?;
-    let beside: String =
-        extras.iter().map(|extra| format!(", {}", dir.join(extra.path).display())).collect();
+    let beside: String = extras.iter().map(|extra| format!(", {}", dir.join(extra.path).display())).collect();
     context.note(format!(
         "wrote {}{beside}, and a new cluster identity in {}\n\
          next: name the image in it, then `pibake plan --all` shows what would be written",
@@ -47,12 +46,19 @@ pub(super) fn run(context: &Context, name: Option<&str>, dir: &Path) -> anyhow::
     Ok(())
 }
 
-fn list() -> anyhow::Result<()> {
+/// What most people come for.
+const SUGGESTED: &str = "swarm";
+
+fn list(context: &Context) -> anyhow::Result<()> {
+    let (first, rest): (Vec<_>, Vec<_>) =
+        profile::list().into_iter().partition(|profile| profile.name == SUGGESTED);
     let mut table = Table::new(["PROFILE", "WHAT IT IS"]);
-    for profile in profile::list() {
+    for profile in first.into_iter().chain(rest) {
         table.row([profile.name, profile.description]);
     }
-    print(table)
+    print(table)?;
+    context.note(format!("start from one with `pibake init {SUGGESTED}`, or another's name"));
+    Ok(())
 }
 
 /// Writes a file that is not there yet.

@@ -7,5 +7,6 @@ mod device_policy;
 mod flash_lib;
 mod invoker;
 mod plan;
+mod profiles;
 mod sources;
 mod state;

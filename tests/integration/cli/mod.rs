@@ -5,6 +5,7 @@ mod desk;
 mod determinism;
 mod help;
 mod image;
+mod init;
 mod json;
 mod killed;
 mod observers;
