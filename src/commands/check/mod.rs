@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context, nodes: &NodeArgs, ssh_config: Option<&Path>
 
 /// What a node said and when, or why it said nothing that counts.
 enum Reply {
-    Told { facts: Facts, clock: (i64, i64) },
+    Told { facts: Box<Facts>, clock: (i64, i64) },
     Silent { why: String, advice: &'static str },
 }
 
@@ -47,7 +47,7 @@ impl Reply {
     fn of(answer: Result<Answer, Silence>) -> Self {
         match answer {
             Ok(Answer { text, asked, heard }) => match facts::parse(&text) {
-                Ok(facts) => Reply::Told { facts, clock: (asked, heard) },
+                Ok(facts) => Reply::Told { facts: Box::new(facts), clock: (asked, heard) },
                 Err(broken) => Reply::Silent { why: broken.to_string(), advice: "try again" },
             },
             Err(silence) => Reply::Silent { why: silence.to_string(), advice: silence.advice() },
@@ -68,8 +68,8 @@ fn ask_nodes(
     state: &State,
     ssh_config: Option<&Path>,
 ) -> anyhow::Result<Vec<Reply>> {
-    let names: Vec<&str> = order.nodes.iter().map(|node| node.name.as_str()).collect();
-    context.note(format!("asking {}", names.join(", ")));
+    let count = order.nodes.len();
+    context.note(if count == 1 { "asking 1 node".to_owned() } else { format!("asking {count} nodes") });
     let ssh_config = ssh_config.map(|file| context.cwd.join(file));
     let known_hosts = context.cwd.join(state.known_hosts());
     let way = Way {
