@@ -42,6 +42,7 @@ pub fn compare(expected: &Expected<'_>, facts: &Facts) -> Vec<Finding> {
     identity(expected, facts, &mut findings);
     dns(expected.node, facts, &mut findings);
     system(expected, facts, &mut findings);
+    packages(expected.node, facts, &mut findings);
     if wants_docker(expected.node) {
         docker(expected.node, facts, &mut findings);
     }
@@ -106,9 +107,9 @@ fn system(expected: &Expected<'_>, facts: &Facts, findings: &mut Findings) {
         clock(now, expected.clock, findings);
     }
     if let Some((size, free)) = facts.disk {
-        let (verdict, mib) = (if free < SPACE { Verdict::Note } else { Verdict::Ok }, |kib: u64| kib >> 10);
-        let found = format!("{} of {} MiB", mib(free), mib(size));
-        findings.add(Area::System, "free space", verdict, format!("{} MiB", mib(SPACE)), found);
+        let verdict = if free < SPACE { Verdict::Note } else { Verdict::Ok };
+        let found = format!("{} of {} MiB", free >> 10, size >> 10);
+        findings.add(Area::System, "free space", verdict, format!("{} MiB", SPACE >> 10), found);
     }
 }
 
@@ -138,7 +139,6 @@ fn docker(node: &Node, facts: &Facts, findings: &mut Findings) {
     if let Some(version) = &facts.docker_version {
         findings.add(Area::Docker, "version", Verdict::Ok, "any", version);
     }
-    packages(node, facts, findings);
     let listens = |port: u16| yes_no(facts.docker_ports.contains(&port));
     findings.same(Area::Docker, "TLS port 2376 open", yes_no(node.docker.tls), Some(listens(2376)));
     findings.same(Area::Docker, "port 2375 open", "no", Some(listens(2375)));
@@ -150,24 +150,13 @@ fn docker(node: &Node, facts: &Facts, findings: &mut Findings) {
 
 fn packages(node: &Node, facts: &Facts, findings: &mut Findings) {
     let staged = node.docker.install == DockerInstall::Debs || !node.system.packages.is_empty();
-    match facts.staged {
-        None if staged => findings.add(
-            Area::Docker,
-            "staged packages",
-            Verdict::Unknown,
-            "all installed",
-            "the list of them cannot be read",
-        ),
-        None => {}
-        Some(count) => {
-            let missing = &facts.missing_packages;
-            let (verdict, found) = match missing.as_slice() {
-                [] => (Verdict::Ok, format!("all {count}")),
-                missing => (Verdict::Wrong, format!("not at their version: {}", missing.join(", "))),
-            };
-            findings.add(Area::Docker, "staged packages", verdict, "all installed", found);
-        }
-    }
+    let (verdict, found) = match (facts.staged, facts.missing_packages.as_slice()) {
+        (None, _) if !staged => return,
+        (None, _) => (Verdict::Unknown, "the list of them cannot be read".to_owned()),
+        (Some(count), []) => (Verdict::Ok, format!("all {count}")),
+        (Some(_), missing) => (Verdict::Wrong, format!("not at their version: {}", missing.join(", "))),
+    };
+    findings.add(Area::System, "staged packages", verdict, "all installed", found);
 }
 
 fn swarm(node: &Node, facts: &Facts, findings: &mut Findings) {

@@ -28,9 +28,9 @@ pub enum Area {
     Identity,
     /// `/etc/resolv.conf`.
     Dns,
-    /// Units, clock, disk, sudo.
+    /// Units, clock, disk, sudo, the packages that were staged.
     System,
-    /// Docker and the packages that were staged.
+    /// Docker.
     Docker,
     /// The swarm.
     Swarm,

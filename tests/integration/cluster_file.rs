@@ -664,7 +664,10 @@ fn a_profile_can_be_used_as_it_is() {
     assert_eq!(cluster.source, Source::Profile("lab".to_owned()));
     assert_eq!(cluster.base_dir, desk.path(""));
     let unknown = Selection { profile: Some("nothing".to_owned()), ..desk.selection() };
-    assert!(desk.load_as(&unknown).expect_err("there is none")[0].contains("demo, lab, plexicluster, single, swarm"));
+    assert!(
+        desk.load_as(&unknown).expect_err("there is none")[0]
+            .contains("demo, lab, plexicluster, single, swarm")
+    );
 }
 
 #[test]
