@@ -61,6 +61,8 @@ pub struct Facts {
     pub swarm_manager: Option<bool>,
     /// The swarm's id; only managers know it.
     pub swarm_cluster: Option<String>,
+    /// The id of the swarm that it once joined, which it keeps.
+    pub swarm_joined: Option<String>,
     /// Why Docker is not in the swarm.
     pub swarm_error: Option<String>,
     /// The swarm's nodes, as a manager sees them.
@@ -143,6 +145,7 @@ impl Facts {
             "swarm.node" => self.swarm_node = Some(value),
             "swarm.manager" => self.swarm_manager = yes_or_no(&value),
             "swarm.cluster" => self.swarm_cluster = Some(value),
+            "swarm.joined" => self.swarm_joined = Some(value),
             "swarm.error" => self.swarm_error = Some(value.trim_matches('"').to_owned()),
             "member" => push(&mut self.members, member(&value)),
             "applied" => push(&mut self.applied, value),

@@ -7,6 +7,7 @@ export LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin
 MANIFEST=/usr/share/pibake/manifest.json
 STAGED=/var/cache/pibake/debs/list
 IMAGES=/var/cache/pibake/images
+JOINED=/var/lib/pibake/swarm/cluster_id
 
 # fact KEY VALUE: one line, if there is a value
 fact() {
@@ -63,7 +64,8 @@ system() {
 	tail -n 5 /var/log/pibake.log 2>/dev/null | each log
 }
 
-# Every staged package is installed at its version, or is told
+# Every staged package is installed, at its version or at a newer one that came since, or
+# is told. Most are at their version: dpkg is asked about the others alone.
 packages() {
 	[ -r "$STAGED" ] || return 0
 	fact staged "$(wc -l <"$STAGED")"
@@ -71,8 +73,11 @@ packages() {
 		# shellcheck disable=SC2016 # the format is dpkg-query's
 		dpkg-query -W -f='have ${Package} ${Version} ${db:Status-Status}\n' 2>/dev/null
 		sed 's|^|want |' "$STAGED"
-	} | awk '$1 == "have" && $4 == "installed" { have[$2 " " $3] = 1 }
-		$1 == "want" && !(($2 " " $3) in have) { print $2 " " $3 }' | each missing
+	} | awk '$1 == "have" && $4 == "installed" { have[$2] = $3 }
+		$1 == "want" && have[$2] != $3 { print $2, $3, have[$2] }' |
+		while read -r name want have; do
+			[ -n "$have" ] && dpkg --compare-versions "$have" ge "$want" || echo "$name $want"
+		done | each missing
 }
 
 docker_engine() {
@@ -98,6 +103,7 @@ swarm.node={{.Swarm.NodeID}}
 swarm.manager={{.Swarm.ControlAvailable}}
 swarm.cluster={{with .Swarm.Cluster}}{{.ID}}{{end}}
 swarm.error={{json .Swarm.Error}}' | grep -Ev '=("")?$'
+	fact swarm.joined "$(cat "$JOINED" 2>/dev/null)"
 	# Both are for managers to say, and empty elsewhere
 	ask docker node ls --format '{{.ID}}|{{.Hostname}}|{{.Status}}|{{.Availability}}|{{.ManagerStatus}}' | each member
 	ask docker config ls --format '{{.Name}}' | grep '^pibake-applied-' | each applied

@@ -73,14 +73,14 @@ impl<'a> Swarm<'a> {
     }
 
     fn look(&self, node: &Node, facts: &Facts, findings: &mut Findings) {
-        if let (Some(own), [(_, first), ..]) = (facts.swarm_cluster.as_deref(), self.ids.as_slice())
-            && !own.is_empty()
-        {
-            let same = first.contains(&node.name.as_str());
-            let verdict = if same { Verdict::Ok } else { Verdict::Wrong };
-            let others = first.iter().filter(|name| **name != node.name).copied().collect::<Vec<_>>();
+        // A worker knows only which swarm it joined
+        let own =
+            facts.swarm_cluster.as_deref().filter(|id| !id.is_empty()).or(facts.swarm_joined.as_deref());
+        if let (Some(own), Some((id, names))) = (own, self.ids.first()) {
+            let others: Vec<&str> = names.iter().filter(|name| **name != node.name).copied().collect();
+            let verdict = if own == *id { Verdict::Ok } else { Verdict::Wrong };
             let expected =
-                if others.is_empty() { own.to_owned() } else { format!("that of {}", others.join(", ")) };
+                if others.is_empty() { (*id).to_owned() } else { format!("that of {}", others.join(", ")) };
             findings.add(Area::Swarm, "cluster id", verdict, expected, own);
         }
         if node.role == Role::Manager && facts.applied.is_empty() && !facts.members.is_empty() {

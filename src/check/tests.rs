@@ -191,6 +191,16 @@ fn a_worker_of_another_swarm_is_told_by_the_managers() {
 }
 
 #[test]
+fn a_worker_that_joined_another_swarm_is_told() {
+    for (joined, verdict) in [("thecluster", Verdict::Ok), ("another", Verdict::Wrong)] {
+        let worker = PI2.replace("swarm.manager", &format!("swarm.joined={joined}\nswarm.manager"));
+        let reports = check(&[PI1, &worker]);
+        let id = reports[1].findings.iter().find(|f| f.what == "cluster id").unwrap();
+        assert_eq!((id.verdict, id.expected.as_str()), (verdict, "that of pi1"));
+    }
+}
+
+#[test]
 fn two_swarms_are_told() {
     let manager = PI2.replace("swarm.manager=false", "swarm.manager=true\nswarm.cluster=another");
     let reports = check(&[PI1, &manager]);
@@ -225,4 +235,63 @@ fn a_silent_node_is_not_as_baked() {
         findings: Vec::new(),
     };
     assert!(!report.is_as_baked());
+}
+
+/// Programs of a node, each a shell script of this content.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("dockerd", ""),
+    (
+        "systemctl",
+        "case $1 in --failed) echo 'x.mount loaded failed failed /x' ;; is-active) echo active ;; esac",
+    ),
+    (
+        "docker",
+        "case $1 in info) printf 'docker.version=1\\nswarm.state=active\\nswarm.node=id1\\nswarm.manager=true\\nswarm.cluster=\\nswarm.error=\"\"\\n' ;; \
+         node) echo 'id1|pi1|Ready|Active|Leader' ;; config) printf 'mine\\npibake-applied-lab\\n' ;; esac",
+    ),
+    ("dpkg-query", "printf 'have %s installed\\n' 'a 1' 'b 3' 'c 1' 'd 2'; echo 'have e 1 config-files'"),
+    // `--compare-versions HAVE ge WANT`, of whole numbers
+    ("dpkg", "[ \"$2\" -ge \"$4\" ]"),
+];
+
+/// The script, on a node of which these programs and files are all there is to see.
+#[test]
+fn the_script_asks_docker_and_dpkg() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    for (name, content) in PROGRAMS {
+        let path = dir.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{content}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let list = "a 1 all x/a.deb\nb 2 all x/b.deb\nc 2 all x/c.deb\ne 1 all x/e.deb\nf 1 all x/f.deb\n";
+    std::fs::write(dir.path().join("list"), list).unwrap();
+    std::fs::write(dir.path().join("joined"), "thecluster\n").unwrap();
+    std::fs::create_dir(dir.path().join("images")).unwrap();
+    std::fs::write(dir.path().join("images/x.tar"), "").unwrap();
+
+    let here = dir.path().display();
+    let mut script = include_str!("facts.sh").to_owned();
+    for (from, to) in [
+        (" PATH=/usr/sbin", format!(" PATH={here}:/usr/sbin")),
+        ("/var/cache/pibake/debs/list", format!("{here}/list")),
+        ("/var/cache/pibake/images", format!("{here}/images")),
+        ("/var/lib/pibake/swarm/cluster_id", format!("{here}/joined")),
+    ] {
+        assert_eq!(script.matches(from).count(), 1, "{from}");
+        script = script.replace(from, &to);
+    }
+    let output = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    let facts = parse(&String::from_utf8(output.stdout).unwrap()).unwrap();
+    // b is newer than what was staged, c older, e removed, f never there
+    assert_eq!(
+        (facts.staged, facts.missing_packages),
+        (Some(5), ["c 2", "e 1", "f 1"].map(str::to_owned).to_vec())
+    );
+    assert_eq!((facts.failed, facts.images_left), (Some(vec!["x.mount".to_owned()]), Some(1)));
+    assert_eq!((facts.docker_installed, facts.docker_active.as_deref()), (Some(true), Some("active")));
+    assert_eq!((facts.swarm_state.as_deref(), facts.swarm_manager), (Some("active"), Some(true)));
+    assert_eq!((facts.swarm_cluster, facts.swarm_error), (None, None), "what is empty is left out");
+    assert_eq!(facts.swarm_joined.as_deref(), Some("thecluster"));
+    assert_eq!((facts.members.len(), facts.applied), (1, vec!["pibake-applied-lab".to_owned()]));
 }

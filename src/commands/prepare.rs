@@ -266,17 +266,10 @@ fn missing_stacks(order: &Order) -> Vec<String> {
     let stacks = order.cluster.swarm.as_ref().filter(|_| managers).map_or(&[][..], |swarm| &swarm.stacks);
     let missing = stacks.iter().filter(|stack| !stack.file.exists());
     let text = |stack: &Stack| {
-        let built_in = order.cluster.profile.as_ref().filter(|origin| origin.file.is_none());
-        let comes_with = built_in.filter(|origin| {
-            let extras = profile::extras(&origin.name);
-            extras.iter().any(|extra| order.cluster.base_dir.join(extra.path) == stack.file)
-        });
-        match comes_with {
-            Some(origin) => {
-                let how = format!("`pibake init {}` writes one, in a directory of its own", origin.name);
-                format!("no such stack file: {}; {how}", stack.file.display())
-            }
-            None => format!("no such stack file: {}", stack.file.display()),
+        let missing = format!("no such stack file: {}", stack.file.display());
+        match profile::bringing(&order.cluster, &stack.file) {
+            Some(name) => format!("{missing}; `pibake init {name}` writes one, in a directory of its own"),
+            None => missing,
         }
     };
     missing.map(text).collect()

@@ -7,6 +7,7 @@ use include_dir::{Dir, File, include_dir};
 
 use super::section::nearest;
 use super::text::read_text;
+use super::types::Cluster;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
 
@@ -71,6 +72,15 @@ pub fn extras(name: &str) -> Vec<Extra> {
     }
     extras.sort_by_key(|extra| extra.path);
     extras
+}
+
+/// The built-in profile that `file` comes with, when `cluster` is that profile or starts from it: `pibake init`
+/// writes the file beside the cluster file.
+#[must_use]
+pub fn bringing<'a>(cluster: &'a Cluster, file: &Path) -> Option<&'a str> {
+    let origin = cluster.profile.as_ref().filter(|origin| origin.file.is_none())?;
+    let comes = extras(&origin.name).iter().any(|extra| cluster.base_dir.join(extra.path) == file);
+    comes.then_some(origin.name.as_str())
 }
 
 /// The public key to put into a template: the first of the usual ones in `~/.ssh`, as `~/.ssh/NAME`.
