@@ -115,7 +115,7 @@ pub enum Command {
         dir: PathBuf,
     },
     /// Write a commented cluster file and the state; without PROFILE, list them
-    #[command(after_help = "Examples:\n  pibake init\n  pibake init lab --dir ~/lab")]
+    #[command(after_help = "Examples:\n  pibake init\n  pibake init swarm --dir ~/swarm")]
     Init {
         /// The profile to start from
         profile: Option<String>,
@@ -184,6 +184,20 @@ pub enum Command {
         /// An image, packed or not, or a device
         #[arg(value_name = "IMAGE|DEVICE")]
         target: PathBuf,
+    },
+    /// Ask the running nodes over ssh whether they are what was baked
+    ///
+    /// Changes nothing on them. They are known by the host keys that were baked; your own ssh with your own
+    /// keys asks, and nobody is asked for a password.
+    #[command(after_help = "Examples:\n  pibake check --all\n  \
+        pibake check --node pi1 -v    with everything that was compared")]
+    Check {
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        nodes: NodeArgs,
+        /// An ssh configuration in place of your own
+        #[arg(long, value_name = "FILE")]
+        ssh_config: Option<PathBuf>,
     },
     /// Show, export, rotate, revoke, import and protect the cluster's keys
     #[command(after_help = "Examples:\n  pibake keys show\n  pibake keys export ~/.docker/lab\n  \

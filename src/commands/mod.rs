@@ -2,6 +2,7 @@
 
 mod bake;
 mod card;
+mod check;
 mod context;
 mod create;
 mod demo;
@@ -57,6 +58,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Devices => devices::run(&context),
         Command::Keys { action } => keys::run(&context, &action),
         Command::Inspect { target } => inspect::run(&context, &target),
+        Command::Check { nodes, ssh_config } => check::run(&context, &nodes, ssh_config.as_deref()),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }

@@ -11,8 +11,8 @@ use crate::cli::args::{NodeArgs, SwarmArgs, SwarmPart};
 use crate::cli::prompt;
 use crate::config::overlay::{self, LoadedOverlay};
 use crate::config::secret::{Ask, Request, Resolver, ThisMachine, parse_source, placeholders};
-use crate::config::types::{Cluster, Node, NodeSecrets, Role, Secret, SecretSource};
-use crate::config::{self, Selection};
+use crate::config::types::{Cluster, Node, NodeSecrets, Role, Secret, SecretSource, Stack};
+use crate::config::{self, Selection, profile};
 use crate::error::{Advise, ExitCode, advised};
 use crate::inventory::{self, types::Inventory};
 use crate::plan::change::Plan;
@@ -254,11 +254,13 @@ pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<Stat
     Ok(State::create(&dir, context.progress.as_ref(), &context.interrupt)?)
 }
 
-/// Everything the order needs and does not have, told in one message: image files, packages and secrets.
+/// Everything the order needs and does not have, told in one message: images, packages, stacks and
+/// secrets.
 pub(super) fn check_complete(context: &Context, order: &Order) -> anyhow::Result<()> {
     let mut missing = missing_images(order);
     missing.extend(staged::missing(context, order));
     missing.extend(staged_images::missing(&order.cluster, &order.nodes, &context.invoker.home));
+    missing.extend(missing_stacks(order));
     if missing.is_empty() {
         return Ok(());
     }
@@ -287,6 +289,21 @@ fn missing_images(order: &Order) -> Vec<String> {
         }
     }
     missing
+}
+
+/// Compose files that are not there. Those that a built-in profile names may come with it.
+fn missing_stacks(order: &Order) -> Vec<String> {
+    let managers = order.nodes.iter().any(|node| node.role == Role::Manager);
+    let stacks = order.cluster.swarm.as_ref().filter(|_| managers).map_or(&[][..], |swarm| &swarm.stacks);
+    let missing = stacks.iter().filter(|stack| !stack.file.exists());
+    let text = |stack: &Stack| {
+        let missing = format!("no such stack file: {}", stack.file.display());
+        match profile::bringing(&order.cluster, &stack.file) {
+            Some(name) => format!("{missing}; `pibake init {name}` writes one, in a directory of its own"),
+            None => missing,
+        }
+    };
+    missing.map(text).collect()
 }
 
 /// Fetches the secrets of every node, asking at the terminal last.

@@ -1,12 +1,13 @@
 //! Profiles: cluster descriptions embedded in the binary. A `profiles/` directory beside the cluster file
-//! wins.
+//! wins. What lies in a directory of a built-in profile's name goes beside the cluster file made from it.
 
 use std::path::{Path, PathBuf};
 
-use include_dir::{Dir, include_dir};
+use include_dir::{Dir, File, include_dir};
 
 use super::section::nearest;
 use super::text::read_text;
+use super::types::Cluster;
 
 static BUILT_IN: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/profiles");
 
@@ -44,6 +45,42 @@ pub fn template(name: &str, public_key: Option<&str>) -> Option<String> {
         Some(path) => text.replace(KEY_LINE, &format!("authorized_keys = [{}]", toml::Value::from(path))),
         None => text.to_owned(),
     })
+}
+
+/// A file that a built-in profile brings: what its cluster file names and people are to change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extra {
+    /// Where it goes, from the cluster file's directory.
+    pub path: &'static Path,
+    /// What is in it.
+    pub content: &'static [u8],
+}
+
+/// The files that go beside a cluster file made from a built-in profile, by path.
+#[must_use]
+pub fn extras(name: &str) -> Vec<Extra> {
+    let Some(dir) = BUILT_IN.get_dir(name) else { return Vec::new() };
+    let mut extras = Vec::new();
+    let mut left = vec![dir];
+    while let Some(next) = left.pop() {
+        left.extend(next.dirs());
+        let file = |file: &'static File<'_>| {
+            let path = file.path().strip_prefix(name).unwrap_or(file.path());
+            Extra { path, content: file.contents() }
+        };
+        extras.extend(next.files().map(file));
+    }
+    extras.sort_by_key(|extra| extra.path);
+    extras
+}
+
+/// The built-in profile that `file` comes with, when `cluster` is that profile or starts from it: `pibake init`
+/// writes the file beside the cluster file.
+#[must_use]
+pub fn bringing<'a>(cluster: &'a Cluster, file: &Path) -> Option<&'a str> {
+    let origin = cluster.profile.as_ref().filter(|origin| origin.file.is_none())?;
+    let comes = extras(&origin.name).iter().any(|extra| cluster.base_dir.join(extra.path) == file);
+    comes.then_some(origin.name.as_str())
 }
 
 /// The public key to put into a template: the first of the usual ones in `~/.ssh`, as `~/.ssh/NAME`.

@@ -50,13 +50,13 @@ pub struct Inputs<'a> {
 /// # Errors
 /// Everything that stands in the way, found in one go.
 pub fn build(inputs: &Inputs<'_>) -> Result<Plan, PlanErrors> {
-    let mut plan = build_once(inputs)?;
-    plan.digest = digest::of(inputs)?;
-    Ok(plan)
+    // With the digest not known yet, for what is wrong with the inputs as they are
+    let digest = digest::of(inputs).or_else(|stand_in| build_once(inputs, [0; 32]).and(Err(stand_in)))?;
+    build_once(inputs, digest)
 }
 
-/// The plan without its digest.
-pub(super) fn build_once(inputs: &Inputs<'_>) -> Result<Plan, PlanErrors> {
+/// The plan that says of itself that this is its digest.
+pub(super) fn build_once(inputs: &Inputs<'_>, digest: [u8; 32]) -> Result<Plan, PlanErrors> {
     let mut draft = Draft::default();
     let names = accounts::plan(inputs, &mut draft);
     let mut units = Units::default();
@@ -74,7 +74,7 @@ pub(super) fn build_once(inputs: &Inputs<'_>) -> Result<Plan, PlanErrors> {
     stacks::plan(inputs, &mut draft);
     let disk_id = first_boot::plan(inputs, &mut draft);
     units.plan(Image { inventory: inputs.inventory }, &mut draft);
-    manifest::plan(inputs, &mut draft);
+    manifest::plan(inputs, &digest, &mut draft);
     let image_size = size::image_size(inputs, &mut draft);
     let card_size = size::card_size(inputs, image_size, &draft);
     let errors = |errors| PlanErrors { node: inputs.node.name.clone(), errors };
@@ -87,6 +87,6 @@ pub(super) fn build_once(inputs: &Inputs<'_>) -> Result<Plan, PlanErrors> {
         bake_time: inputs.bake_time,
         notes,
         warnings,
-        digest: [0; 32],
+        digest,
     })
 }

@@ -16,7 +16,8 @@ use super::error::PlanErrors;
 use super::manifest::hex;
 
 /// The digest of the plan for these inputs, with stand-ins for its secrets and its time: `pibake plan`,
-/// which asks for no secrets, gets the same as the bake before it and the one after.
+/// which asks for no secrets, gets the same as the bake before it and the one after. The manifest names the
+/// digest, and a zero stands in for that.
 ///
 /// It is keyed with the seed (HKDF), so that a digest that gets out does not confirm guesses at the rest.
 pub(super) fn of(inputs: &Inputs<'_>) -> Result<[u8; 32], PlanErrors> {
@@ -31,7 +32,8 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Result<[u8; 32], PlanErrors> {
     let bake_time = inputs.inventory.newest_mtime;
     // Who may create the swarm is a matter of the moment.
     let create = &Create::none();
-    let plan = build_once(&Inputs { secrets: &secrets, identity: &identity, create, bake_time, ..*inputs })?;
+    let inputs = Inputs { secrets: &secrets, identity: &identity, create, bake_time, ..*inputs };
+    let plan = build_once(&inputs, [0; 32])?;
     let purpose = format!("plan digest {}", hex(&canonical(&plan)));
     Ok(inputs.identity.seed.derive(&inputs.node.name, &purpose))
 }

@@ -16,8 +16,8 @@ use super::image::path;
 /// The form of the file; a reader that does not know it reads no further.
 const FORMAT: u32 = 1;
 
-/// Plans the manifest of everything planned so far.
-pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
+/// Plans the manifest of everything planned so far; `digest` is the plan's.
+pub(super) fn plan(inputs: &Inputs<'_>, digest: &[u8; 32], draft: &mut Draft) {
     let node = inputs.node;
     let paths: Vec<Value> = draft.changes().map(entry).collect();
     let manifest = json!({
@@ -27,6 +27,7 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
         "node": node.name,
         "address": format!("{}/{}", node.address, node.prefix),
         "role": node.role,
+        "plan": hex(digest),
         "bake_time": rfc3339(inputs.bake_time),
         "base_sha256": hex(&inputs.base_sha256),
         "release": inputs.inventory.release,

@@ -50,6 +50,7 @@ impl Renderer {
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         environment.set_formatter(format_value);
+        environment.add_function("refuse", refuse);
         let mut syntax = SyntaxConfig::builder();
         syntax.keep_trailing_newline(true).trim_blocks(true).lstrip_blocks(true);
         environment.set_syntax(syntax.build().expect("the usual delimiters do not clash"));
@@ -123,6 +124,11 @@ fn format_value(
         }
         _ => escape_formatter(out, state, value),
     }
+}
+
+/// For templates whose parameters can be wrong in ways that a type does not tell.
+fn refuse(message: &str) -> Result<Value, minijinja::Error> {
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message.to_owned()))
 }
 
 /// The kind and the detail, without the template's text around it.

@@ -1,5 +1,5 @@
 # Boots $CASE/pi1.img in the test bed and asks the node what it is. Sourced by run, which
-# sets CASE, WORK, SIZE, LIMIT, BAKE_TIME, DNS1, DNS2.
+# sets CASE, WORK, SIZE, LIMIT, BAKE_TIME, DNS1, DNS2, PIBAKE.
 # shellcheck shell=bash disable=SC2154
 
 cluster() { "$TESTBED/cluster" --state "$CASE/cluster" "$@"; }
@@ -61,6 +61,19 @@ later() { (($(value "$1" now.time) >= BAKE_TIME)) || { echo "$(value "$1" now.ti
 
 # unhooked FILE: nothing of the vendor's first boot is left on the command line
 unhooked() { [[ ! "$(value "$1" cmdline) " =~ (init=| resize ) ]] || { value "$1" cmdline && return 1; }; }
+
+# agrees: `pibake check` finds the node as it was baked, and tells what it found
+agrees() {
+	printf 'Host *\n  IdentityFile %s\n  IdentitiesOnly yes\n' "$WORK/key" >"$CASE/ssh_config"
+	cluster exec "$PIBAKE" check -c "$CASE/pibake.toml" --node pi1 --ssh-config "$CASE/ssh_config" -v
+}
+
+# tells TEXT: `pibake check` does not agree, for this reason
+tells() {
+	local said
+	! said=$(agrees 2>&1) || { echo 'it agrees' && return 1; }
+	[[ $said == *"$1"* ]] || { printf '%s\n' "$said" && return 1; }
+}
 
 # no_root: root is not let in, with a key that others are
 no_root() { ! on root true; }
@@ -126,6 +139,10 @@ boot_and_look() {
 		return 1
 	fi
 	look "$CASE/first.facts" "$1"
+	check 'pibake check agrees' agrees
+	on baker 'sudo -n chattr -i /etc/resolv.conf' || true
+	check 'and tells of a flag that is gone' tells 'immutable flag  set                     not set'
+	on baker 'sudo -n chattr +i /etc/resolv.conf' || true
 	check 'the filesystem is clean when it is off' clean_card
 	cluster start pi1
 	check 'it starts again' cluster wait "$LIMIT"

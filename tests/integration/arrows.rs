@@ -22,6 +22,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("config", &["fs", "inventory", "seed"]),
     ("state", &["config", "interrupt", "keys", "progress", "seed"]),
     ("plan", &["config", "container", "deb", "fs", "inventory", "seed", "state"]),
+    ("check", &["config", "interrupt"]),
     ("apply", &["cow", "disk", "fs", "inventory", "plan"]),
     ("prove", &["disk", "fs", "interrupt", "inventory", "plan", "progress"]),
     ("device", &["error"]),
@@ -31,6 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "commands",
         &[
             "apply",
+            "check",
             "cli",
             "config",
             "container",

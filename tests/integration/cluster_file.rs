@@ -664,7 +664,10 @@ fn a_profile_can_be_used_as_it_is() {
     assert_eq!(cluster.source, Source::Profile("lab".to_owned()));
     assert_eq!(cluster.base_dir, desk.path(""));
     let unknown = Selection { profile: Some("nothing".to_owned()), ..desk.selection() };
-    assert!(desk.load_as(&unknown).expect_err("there is none")[0].contains("demo, lab, single"));
+    assert!(
+        desk.load_as(&unknown).expect_err("there is none")[0]
+            .contains("demo, lab, plexicluster, single, swarm")
+    );
 }
 
 #[test]
@@ -673,6 +676,7 @@ fn every_shipped_profile_loads_and_its_template_too() {
     let mut names: Vec<String> = fs::read_dir(folder)
         .expect("the folder is there")
         .map(|entry| entry.expect("it can be listed").path())
+        .filter(|path| path.is_file())
         .map(|path| path.file_stem().expect("it has a name").to_string_lossy().into_owned())
         .collect();
     names.sort();
@@ -705,20 +709,28 @@ fn a_template_names_the_key_that_is_there() {
     assert!(!template.contains("id_ed25519"), "{template}");
 }
 
+/// A profile with everything that it only shows in comments.
+fn uncommented(name: &str) -> String {
+    let template = profile::template(name, None).expect("it is there");
+    let sha = format!("sha256 = \"{}\"", "ab".repeat(32));
+    let uncommented = template.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if rest.starts_with("sha256") => sha.clone(),
+        Some(rest) if rest.contains(" = ") || rest.starts_with('[') => rest.to_owned(),
+        _ => line.to_owned(),
+    });
+    uncommented.collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn commented_lines_of_the_templates_are_sound_too() {
     let desk = Desk::new();
-    let template = profile::template("single", None).expect("it is there");
-    let sha = format!("sha256 = \"{}\"", "ab".repeat(32));
-    let uncommented: Vec<String> = template
-        .lines()
-        .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if rest.starts_with("sha256") => sha.clone(),
-            Some(rest) if rest.contains(" = ") || rest.starts_with('[') => rest.to_owned(),
-            _ => line.to_owned(),
-        })
-        .collect();
-    let cluster = desk.load(&uncommented.join("\n")).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    let cluster = desk.load(&uncommented("single")).unwrap_or_else(|errors| panic!("{errors:#?}"));
     let node = only_node(cluster);
     assert!(node.network.wifi.is_some() && node.accounts.len() == 1 && node.image.size == Some(4 << 30));
+
+    let cluster = desk.load(&uncommented("swarm")).unwrap_or_else(|errors| panic!("{errors:#?}"));
+    let swarm = cluster.swarm.expect("there is one");
+    assert_eq!((swarm.stacks.len(), swarm.secrets.len()), (1, 1));
+    assert!(swarm.address_pool.is_some() && !cluster.nodes[2].labels.is_empty());
+    assert_eq!(cluster.nodes[0].docker.images, ["images/*.tar"]);
 }

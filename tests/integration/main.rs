@@ -10,5 +10,6 @@ mod images_script;
 mod invoker;
 mod keys;
 mod plan;
+mod profiles;
 mod sources;
 mod state;

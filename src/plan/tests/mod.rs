@@ -4,6 +4,7 @@ mod accounts;
 mod first_boot;
 mod images;
 mod network;
+mod nfs;
 mod overlays;
 mod packages;
 mod refusals;

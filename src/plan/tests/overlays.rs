@@ -2,6 +2,7 @@
 
 use crate::config::overlay::{LoadedOverlay, ParamType, load};
 use crate::config::types::{OverlayUse, Role, Secret};
+use crate::deb::testing::package;
 use crate::fs::metadata::Meta;
 use crate::fs::volume::Volume;
 use crate::inventory::types::Release;
@@ -262,14 +263,18 @@ fn every_overlay_of_the_folder_renders_for_every_release() {
     let overlays = load(None, names.iter().map(String::as_str)).unwrap_or_else(|errors| panic!("{errors:?}"));
     assert!(overlays.len() >= 14, "{names:?}");
     for release in RELEASES {
-        let bench = Bench::new(release);
+        let mut bench = Bench::new(release);
+        for needed in overlays.iter().flat_map(|overlay| &overlay.manifest.packages) {
+            bench.inventory.packages.installed.push(package(&format!("{needed} 1 all"), ""));
+        }
         let inputs = bench.inputs();
         let names = accounts::plan(&inputs, &mut Draft::default());
         for overlay in &overlays {
             let params = overlay.manifest.params.iter().map(|(name, param)| {
                 let value = match param.kind {
                     _ if param.secret => ParamValue::Secret(Secret::new("s".to_owned())),
-                    ParamType::String => ParamValue::Plain("text".into()),
+                    // A text may have to have a form.
+                    ParamType::String => ParamValue::Plain(param.default.clone().unwrap_or("text".into())),
                     ParamType::Integer => ParamValue::Plain(1.into()),
                     ParamType::Boolean => ParamValue::Plain(true.into()),
                     ParamType::List => ParamValue::Plain(vec!["a", "b"].into()),

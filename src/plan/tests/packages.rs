@@ -10,6 +10,7 @@ use crate::inventory::types::{Arch, Release};
 use crate::plan::change::Content;
 use crate::plan::samples::overlay;
 
+use super::super::build::build;
 use super::{Bench, planned, spec, text};
 
 /// A package of a bundle; see [`package`].
@@ -155,7 +156,7 @@ fn a_cluster_has_one_major_of_the_engine() {
 fn a_swarm_needs_an_engine_that_can() {
     let swarm = |mut bench: Bench| {
         bench.cluster.swarm = Some(Swarm::default());
-        bench.errors()
+        build(&bench.inputs()).map_or_else(|errors| errors.to_string(), |_| String::new())
     };
     let none = swarm(Bench::new(Release::Bookworm));
     assert!(none.contains("[swarm]: there is no Docker in the image"), "{none}");

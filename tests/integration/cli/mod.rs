@@ -1,9 +1,11 @@
 //! The program as people run it: its own process, over the demo image, in directories of its own.
 
+mod check;
 mod desk;
 mod determinism;
 mod help;
 mod image;
+mod init;
 mod json;
 mod killed;
 mod observers;
