@@ -15,7 +15,7 @@ use crate::interrupt::Interrupt;
 use crate::inventory::types::Arch;
 use crate::plan::{StackFile, Staged, fitting, runs};
 
-use super::globs;
+use super::files::matching;
 
 /// A wrong file name must not fill the memory.
 const STACK_MAX: u64 = 4 << 20;
@@ -49,8 +49,8 @@ pub(super) fn missing<'a>(
     for node in nodes {
         any_manager |= node.role == Role::Manager;
         for pattern in &node.docker.images {
-            if globs::files(pattern, &cluster.base_dir, home).is_empty() {
-                missing.insert(format!("no such image archive: {pattern} (docker.images)"));
+            if matching(&cluster.base_dir, home, pattern).is_ok_and(|files| files.is_empty()) {
+                missing.insert(format!("no file matches {pattern:?} of docker.images"));
             }
         }
     }
@@ -111,7 +111,7 @@ impl<'a> Archives<'a> {
     /// over into a file of the cache when its Docker would not load them or would load too much.
     fn of(&mut self, node: &Node, arch: Arch) -> anyhow::Result<Vec<ImageArchive>> {
         let (mut archives, mut errors, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for path in self.paths(node) {
+        for path in self.paths(node).context("looking for docker.images")? {
             match self.one(&path, arch, node.board) {
                 // The same file under two names is loaded once.
                 Ok(archive) if seen.insert(archive.sha256) => archives.push(archive),
@@ -136,7 +136,7 @@ impl<'a> Archives<'a> {
         nodes
             .map(|node| {
                 let mut names = BTreeSet::new();
-                for path in self.paths(node) {
+                for path in self.paths(node).unwrap_or_default() {
                     let archive = self.archive(&path);
                     let images = archive.iter().flat_map(|archive| &archive.images);
                     names.extend(images.flat_map(|image| image.names.clone()));
@@ -146,15 +146,15 @@ impl<'a> Archives<'a> {
             .collect()
     }
 
-    fn paths(&self, node: &Node) -> Vec<PathBuf> {
+    fn paths(&self, node: &Node) -> io::Result<Vec<PathBuf>> {
         let Places { base_dir, home, .. } = self.places;
         let mut paths = Vec::new();
-        for path in node.docker.images.iter().flat_map(|pattern| globs::files(pattern, base_dir, home)) {
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
+        for pattern in &node.docker.images {
+            let found = matching(base_dir, home, pattern)?;
+            let new: Vec<PathBuf> = found.into_iter().filter(|path| !paths.contains(path)).collect();
+            paths.extend(new);
         }
-        paths
+        Ok(paths)
     }
 
     fn archive(&mut self, path: &Path) -> Result<ImageArchive, ContainerError> {
@@ -350,8 +350,8 @@ mod tests {
         );
         let missing = super::missing(&cluster, &cluster.nodes, Path::new("/h"));
         assert_eq!(missing.len(), 2, "{missing:?}");
-        assert!(missing[1].ends_with("none/*.tar (docker.images)"));
-        assert!(missing[0].starts_with("no such file of stack web: "));
+        assert_eq!(missing[0], "no file matches \"none/*.tar\" of docker.images");
+        assert!(missing[1].starts_with("no such file of stack web: "));
         assert_eq!(super::missing(&cluster, &cluster.nodes[1..], Path::new("/h")).len(), 1);
     }
 
