@@ -48,7 +48,7 @@ pub(super) fn missing<'a>(
     for node in nodes {
         for pattern in &node.docker.images {
             if matching(&cluster.base_dir, home, pattern).is_ok_and(|files| files.is_empty()) {
-                missing.insert(format!("no such image archive: {pattern} (docker.images)"));
+                missing.insert(format!("no file matches {pattern:?} of docker.images"));
             }
         }
     }
@@ -105,7 +105,7 @@ impl<'a> Archives<'a> {
     /// over into a file of the cache when its Docker would not load them or would load too much.
     fn of(&mut self, node: &Node, arch: Arch) -> anyhow::Result<Vec<ImageArchive>> {
         let (mut archives, mut errors, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
-        for path in self.paths(node) {
+        for path in self.paths(node).context("looking for docker.images")? {
             match self.one(&path, arch, node.board) {
                 // The same file under two names is loaded once.
                 Ok(archive) if seen.insert(archive.sha256) => archives.push(archive),
@@ -130,7 +130,7 @@ impl<'a> Archives<'a> {
         nodes
             .map(|node| {
                 let mut names = BTreeSet::new();
-                for path in self.paths(node) {
+                for path in self.paths(node).unwrap_or_default() {
                     let archive = self.archive(&path);
                     let images = archive.iter().flat_map(|archive| &archive.images);
                     names.extend(images.flat_map(|image| image.names.clone()));
@@ -140,16 +140,15 @@ impl<'a> Archives<'a> {
             .collect()
     }
 
-    fn paths(&self, node: &Node) -> Vec<PathBuf> {
+    fn paths(&self, node: &Node) -> io::Result<Vec<PathBuf>> {
         let Places { base_dir, home, .. } = self.places;
         let mut paths = Vec::new();
-        let found = node.docker.images.iter().filter_map(|pattern| matching(base_dir, home, pattern).ok());
-        for path in found.flatten() {
-            if !paths.contains(&path) {
-                paths.push(path);
-            }
+        for pattern in &node.docker.images {
+            let found = matching(base_dir, home, pattern)?;
+            let new: Vec<PathBuf> = found.into_iter().filter(|path| !paths.contains(path)).collect();
+            paths.extend(new);
         }
-        paths
+        Ok(paths)
     }
 
     fn archive(&mut self, path: &Path) -> Result<ImageArchive, ContainerError> {
@@ -344,7 +343,7 @@ mod tests {
             error.contains("a.tar: this is an HTML page") && error.contains("b.tar: this is an empty file")
         );
         let missing = super::missing(&cluster, &cluster.nodes, Path::new("/h"));
-        assert_eq!(missing, ["no such image archive: none/*.tar (docker.images)"]);
+        assert_eq!(missing, ["no file matches \"none/*.tar\" of docker.images"]);
     }
 
     #[test]
