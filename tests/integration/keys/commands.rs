@@ -215,7 +215,6 @@ fn keys_under_a_passphrase_are_asked_for_when_something_is_signed() {
     desk.keys(&["rotate", "ca", "--yes", "--passphrase-file", "right"]).ends(0);
     let bytes = fs::read(desk.state_dir().join("tls/ca-key.pem")).expect("it is there");
     assert!(bytes.starts_with(b"age-encryption.org/v1\n"));
-    desk.keys(&["unprotect", "--passphrase-file", "wrong"]).ends(2);
     desk.keys(&["unprotect", "--passphrase-file", "right"]).ends(0);
     desk.keys(&["add-client", "ci2"]).ends(0);
 }
