@@ -18,6 +18,7 @@ const DAY: i64 = 86_400;
 
 /// How long before its making a CA's certificate begins: clocks of nodes without a battery are off by days.
 const BACKDATED: i64 = 2 * DAY;
+/// Twenty years, with their leap days.
 const AUTHORITY_LASTS: i64 = 20 * 365 * DAY + 5 * DAY;
 
 /// A node's certificate cannot be renewed without its card. What it proves is checked by the operator's own client.

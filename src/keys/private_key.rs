@@ -122,7 +122,7 @@ mod tests {
             (String::new(), false),
             ("-----BEGIN PRIVATE KEY-----\n".to_owned(), false),
         ] {
-            let error = read(&text).err().expect(&text);
+            let Err(error) = read(&text) else { panic!("{text} was read") };
             assert_eq!(matches!(error, KeyError::Unsupported { .. }), unsupported, "{error}");
         }
     }

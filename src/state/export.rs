@@ -17,15 +17,24 @@ impl LockedState<'_> {
         private::create_dir(dir)?;
         let files = [("ca.pem", &client.ca), ("cert.pem", &client.certificate), ("key.pem", &client.key)];
         for (name, text) in files {
-            let path = dir.join(name);
-            if private::read(&path)?.is_some_and(|there| there.as_slice() != text.as_bytes()) {
-                return Err(StateError::InTheWay { path });
-            }
+            clear(&dir.join(name), text)?;
         }
         for (name, text) in files {
             let path = dir.join(name);
-            private::write_new(&path, text.as_bytes(), dir)?;
+            if !private::write_new(&path, text.as_bytes(), dir)? {
+                clear(&path, text)?;
+            }
         }
         Ok(())
+    }
+}
+
+/// Nothing may be there but the same.
+fn clear(path: &Path, text: &str) -> Result<(), StateError> {
+    match private::read(path)? {
+        Some(there) if there.as_slice() != text.as_bytes() => {
+            Err(StateError::InTheWay { path: path.to_owned() })
+        }
+        _ => Ok(()),
     }
 }

@@ -1,11 +1,6 @@
 //! `pibake keys import`, `protect` and `unprotect`: the CAs themselves.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::Path;
-
-use anyhow::Context as _;
-use zeroize::Zeroizing;
 
 use crate::cli::prompt;
 use crate::config::types::Secret;
@@ -15,22 +10,22 @@ use crate::keys::authority::Authority;
 
 use super::{Desk, rotate};
 
-/// No certificate or key is longer: a wrong file name must not fill the memory.
-const PEM_MAX: u64 = 1 << 20;
-
 pub(super) fn import(
     desk: &Desk<'_>,
     certificate: &Path,
     key: &Path,
     accept_node_keys: bool,
 ) -> anyhow::Result<()> {
-    let (certificate_text, key_text) = (read(certificate)?, read(key)?);
-    let authority = Authority::import(&certificate_text, &key_text, accept_node_keys).map_err(|error| {
+    let nothing = "nothing was written";
+    let (certificate_text, _) = super::small_file(certificate).advise(ExitCode::Usage, nothing)?;
+    let key_text = super::secret_file(desk.context, key).advise(ExitCode::Usage, nothing)?;
+    let imported = Authority::import(certificate_text.expose(), key_text.expose(), accept_node_keys);
+    let authority = imported.map_err(|error| {
         let what_to_do = match &error {
             KeyError::Unlimited { .. } => {
                 "if it has never signed a server's key that would pass for a client's, say --accept-node-keys"
             }
-            _ => "nothing was written",
+            _ => nothing,
         };
         let paths = format!("{} and {}", certificate.display(), key.display());
         crate::error::advise(ExitCode::Usage, anyhow::Error::from(error).context(paths), what_to_do)
@@ -84,16 +79,4 @@ fn new_passphrase(desk: &Desk<'_>) -> anyhow::Result<Secret> {
         return Err(advised(ExitCode::Usage, "they are not the same", "nothing was written; try again"));
     }
     Ok(first)
-}
-
-fn read(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(String::new());
-    let read = File::open(path).and_then(|file| file.take(PEM_MAX + 1).read_to_string(&mut text));
-    let short = read.and_then(|length| {
-        if length as u64 > PEM_MAX { Err(io::Error::other("it is far too long")) } else { Ok(()) }
-    });
-    short
-        .with_context(|| format!("reading {}", path.display()))
-        .advise(ExitCode::Usage, "nothing was written")?;
-    Ok(text)
 }

@@ -6,11 +6,12 @@ mod revoke;
 mod rotate;
 mod show;
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
+use std::path::Path;
 
 use crate::cli::args::KeysAction;
 use crate::cli::prompt;
+use crate::config::secret::{Outside as _, ThisMachine};
 use crate::config::types::{Cluster, Secret};
 use crate::error::{self, ExitCode, advise};
 use crate::keys::KeyError;
@@ -18,9 +19,6 @@ use crate::state::{Authorities, LockedState, State, StateError};
 
 use super::context::Context;
 use super::prepare;
-
-/// No passphrase is longer: a wrong file name must not fill the memory.
-const PASSPHRASE_MAX: u64 = 4096;
 
 pub(super) fn run(context: &Context, action: &KeysAction) -> anyhow::Result<()> {
     // How many managers there are is for those who bake them.
@@ -86,13 +84,31 @@ fn quoted(text: &str) -> String {
 
 /// The passphrase that the keys are under: from `--passphrase-file`, or from the person at the terminal.
 pub(super) fn passphrase(context: &Context) -> io::Result<Secret> {
-    let Some(path) = &context.common.passphrase_file else {
-        return prompt::secret("passphrase of the cluster's keys");
-    };
+    match &context.common.passphrase_file {
+        None => prompt::secret("passphrase of the cluster's keys"),
+        Some(path) => {
+            let secret = secret_file(context, path)?;
+            let text = secret.expose();
+            Ok(Secret::new(text.strip_suffix('\n').unwrap_or(text).to_owned()))
+        }
+    }
+}
+
+/// A small file's text; warns when others may read it.
+fn secret_file(context: &Context, path: &Path) -> io::Result<Secret> {
+    let (secret, open) = small_file(path)?;
+    if open {
+        let path = path.display();
+        context.warn([&format!("{path} holds a secret and others may read it; chmod 600 {path}")]);
+    }
+    Ok(secret)
+}
+
+/// A small file's text, and whether others may read it.
+fn small_file(path: &Path) -> io::Result<(Secret, bool)> {
+    let mut nothing = |_: &[String]| Err(io::Error::other("a file is read without running anything"));
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let mut text = zeroize::Zeroizing::new(String::new());
-    File::open(path).and_then(|file| file.take(PASSPHRASE_MAX).read_to_string(&mut text)).map_err(named)?;
-    Ok(Secret::new(text.strip_suffix('\n').unwrap_or(&text).to_owned()))
+    ThisMachine::new(&mut nothing).file(path).map_err(named)
 }
 
 /// What is to be done about keys that cannot be used.

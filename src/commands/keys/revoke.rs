@@ -9,7 +9,7 @@ use crate::error::{ExitCode, advised};
 use super::{Desk, quoted};
 
 /// Where managers keep what they refuse (joining.md).
-const REVOKED_KEYS: &str = "/etc/pibake/swarm/revoked_keys";
+const REVOKED_KEYS: &str = "/etc/pibake/swarm/revoked";
 
 pub(super) fn run(desk: &Desk<'_>, node: &str) -> anyhow::Result<()> {
     let Some(line) = desk.change(|locked, _| locked.revoke(node))? else {
