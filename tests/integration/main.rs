@@ -3,6 +3,7 @@
 mod arrows;
 mod cli;
 mod cluster_file;
+mod debs;
 mod device_policy;
 mod flash_lib;
 #[cfg(unix)]

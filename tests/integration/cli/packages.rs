@@ -118,13 +118,11 @@ fn files_that_are_no_packages_are_named() {
 #[test]
 fn a_bundle_for_another_image_is_refused() {
     let desk = filled();
-    desk.write(
-        "bundle/docker.io.deb",
-        deb(["docker.io", "20.10.24", "armhf"], "Depends: runc (>= 1), gone\n"),
-    );
+    desk.write("bundle/docker.io.deb", deb(["docker.io", "20.10.24", "armhf"], "Depends: runc (>= 1)\n"));
+    desk.write("bundle/runc.deb", deb(["runc", "2", "arm64"], "Depends: gone\n"));
     desk.run(&["plan", "--node", "pi1"]).ends(2).says(&[
         "node pi1: packages: docker.io 20.10.24 is for armhf, and the image is arm64",
-        "docker.io 20.10.24 needs gone, which is neither among the packages nor in the image",
+        "runc 2 needs gone, which is neither among the packages nor in the image",
     ]);
 }
 
