@@ -24,8 +24,8 @@ const SCRIPT: &str = include_str!("facts.sh");
 /// How many nodes are asked at a time.
 const AT_ONCE: usize = 8;
 
-/// How long a node may take for all of its answer: a slow one with a hanging dockerd needs a minute.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a node may take for all of its answer: the script waits for Docker up to three times 90 s.
+pub const PATIENCE: Duration = Duration::from_secs(360);
 
 /// How long ssh may take for the connection, in seconds.
 const CONNECT: u32 = 15;

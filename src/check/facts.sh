@@ -19,9 +19,10 @@ each() {
 	sed "s|^|$1=|"
 }
 
-# ask COMMAND...: dockerd may be there and not answer
+# ask COMMAND...: dockerd may be there and not answer; on a small board that is busy its
+# client alone takes many seconds to start
 ask() {
-	timeout 20 "$@" 2>/dev/null
+	timeout 90 "$@" 2>/dev/null
 }
 
 # manifest KEY: a text of its top level, which pibake writes two blanks deep
@@ -97,16 +98,20 @@ docker_engine() {
 }
 
 swarm() {
-	ask docker info --format 'docker.version={{.ServerVersion}}
+	said=$(ask docker info --format 'docker.version={{.ServerVersion}}
 swarm.state={{.Swarm.LocalNodeState}}
 swarm.node={{.Swarm.NodeID}}
 swarm.manager={{.Swarm.ControlAvailable}}
 swarm.cluster={{with .Swarm.Cluster}}{{.ID}}{{end}}
-swarm.error={{json .Swarm.Error}}' | grep -Ev '=("")?$'
+swarm.error={{json .Swarm.Error}}')
+	printf '%s\n' "$said" | grep -Ev '=("")?$'
 	fact swarm.joined "$(cat "$JOINED" 2>/dev/null)"
-	# Both are for managers to say, and empty elsewhere
-	ask docker node ls --format '{{.ID}}|{{.Hostname}}|{{.Status}}|{{.Availability}}|{{.ManagerStatus}}' | each member
-	ask docker config ls --format '{{.Name}}' | grep '^pibake-applied-' | each applied
+	case $said in
+	*swarm.manager=true*)
+		ask docker node ls --format '{{.ID}}|{{.Hostname}}|{{.Status}}|{{.Availability}}|{{.ManagerStatus}}' | each member
+		ask docker config ls --format '{{.Name}}' | grep '^pibake-applied-' | each applied
+		;;
+	esac
 }
 
 everything() {
