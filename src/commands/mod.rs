@@ -5,6 +5,7 @@ mod card;
 mod context;
 mod demo;
 mod devices;
+mod fetch;
 mod flash;
 mod generate;
 mod init;
@@ -51,6 +52,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Devices => devices::run(&context),
         Command::Inspect { target } => inspect::run(&context, &target),
+        Command::Fetch(args) => fetch::run(&context, &args),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }

@@ -123,7 +123,9 @@ impl<'a> Section<'a> {
         check: impl Fn(&str) -> Result<String, String>,
     ) -> Option<BTreeMap<String, SecretSource>> {
         let item = self.item(key)?;
-        let Value::Table(table) = &item.value else { return self.wrong_type(key, item, "a table of secrets") };
+        let Value::Table(table) = &item.value else {
+            return self.wrong_type(key, item, "a table of secrets");
+        };
         let mut secrets = BTreeMap::new();
         for Entry { key: name, key_place, item } in &table.entries {
             match check(name) {

@@ -6,10 +6,10 @@ use crate::inventory::types::Inventory;
 use crate::plan::change::{DiskPlan, Plan};
 use crate::state::identity::NodeIdentity;
 
+use super::create::Create;
 use super::draft::Draft;
 use super::error::{PlanError, PlanErrors};
 use super::image::Image;
-use super::create::Create;
 use super::render::Renderer;
 use super::staged::Staged;
 use super::units::Units;

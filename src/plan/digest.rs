@@ -23,14 +23,16 @@ pub(super) fn of(inputs: &Inputs<'_>) -> Result<[u8; 32], PlanErrors> {
     let identity = NodeIdentity {
         host_keys: inputs.identity.host_keys.iter().map(stand_in_key).collect(),
         seed: inputs.identity.seed.clone(),
-        tls: inputs.identity.tls.as_ref().map(|tls| TlsIdentity {
-            key: Zeroizing::new(tls.certificate.clone()),
-            ..tls.clone()
-        }),
-        join: inputs.identity.join.as_ref().map(|join| JoinIdentity {
-            key: Zeroizing::new(join.certificate.clone()),
-            ..join.clone()
-        }),
+        tls: inputs
+            .identity
+            .tls
+            .as_ref()
+            .map(|tls| TlsIdentity { key: Zeroizing::new(tls.certificate.clone()), ..tls.clone() }),
+        join: inputs
+            .identity
+            .join
+            .as_ref()
+            .map(|join| JoinIdentity { key: Zeroizing::new(join.certificate.clone()), ..join.clone() }),
     };
     // The image's own time is the earliest that passes for a bake time.
     let bake_time = inputs.inventory.newest_mtime;
