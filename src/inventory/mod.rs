@@ -5,7 +5,6 @@ mod collect;
 pub mod error;
 mod find;
 mod os;
-mod packages;
 pub mod probe;
 pub mod signs;
 pub mod survey;
@@ -63,13 +62,14 @@ fn look(
     let (boot_space, root_facts) =
         (pair.fat.space().map_err(&in_boot)?, root_facts(&pair).map_err(&in_root)?);
 
+    let stack = signs::network_stack(&collected, |name| os.has_package(name), os.release)?;
     let inventory = Inventory {
         release: os.release,
         os_id: os.os_id,
         pretty_name: os.pretty_name,
         build_date: os.build_date,
         arch: os.arch,
-        stack: signs::network_stack(&collected, |name| os.packages.contains_key(name), os.release)?,
+        stack,
         hook,
         firmware_mount: signs::firmware_mount(&fstab, os.release)?,
         layout: layout(image.size(), table, &pair),

@@ -5,8 +5,8 @@ use std::io::{self, Write};
 
 use super::at;
 use super::error::InventoryError;
-use super::packages::Packages;
 use super::types::{Arch, Release};
+use crate::deb::status::{self, Status};
 use crate::fs::FsReader;
 use crate::fs::error::FsError;
 
@@ -22,7 +22,14 @@ pub(super) struct Os {
     pub(super) pretty_name: String,
     pub(super) build_date: Option<String>,
     pub(super) arch: Arch,
-    pub(super) packages: BTreeMap<String, String>,
+    pub(super) packages: Status,
+}
+
+impl Os {
+    /// See [`super::types::Inventory::has_package`].
+    pub(super) fn has_package(&self, name: &str) -> bool {
+        self.packages.has(name, self.arch.name())
+    }
 }
 
 /// Reads what the root filesystem says it is, as far as that is Raspberry Pi OS of a known release;
@@ -36,11 +43,12 @@ pub(super) fn identify(boot: &dyn FsReader, root: &dyn FsReader, number: u32) ->
         return Err(InventoryError::foreign(found));
     }
     let packages = read_packages(root).map_err(&fault)?;
+    let packages = status::read(&packages)
+        .map_err(|error| InventoryError::Odd { what: format!("dpkg's status cannot be read: {error}") })?;
     let issue = short_text(root, "/etc/rpi-issue").map_err(&fault)?;
     let vendors = ["raspberrypi-sys-mods", "raspi-config", "raspberrypi-kernel"];
     let arch = architecture(root, &packages).map_err(&fault)?;
-    let packages = packages.by_name(&arch);
-    if os_id != "raspbian" && issue.is_none() && !vendors.iter().any(|name| packages.contains_key(*name)) {
+    if os_id != "raspbian" && issue.is_none() && !vendors.iter().any(|name| packages.has(name, &arch)) {
         return Err(InventoryError::foreign(format!("{pretty_name} without Raspberry Pi's packages")));
     }
     let debian_version = short_text(root, "/etc/debian_version").map_err(&fault)?;
@@ -165,21 +173,17 @@ fn build_date(issue: &str) -> Option<String> {
     is_date.then(|| word.to_owned())
 }
 
-fn read_packages(root: &dyn FsReader) -> Result<Packages, FsError> {
-    let path = at("/var/lib/dpkg/status");
-    let mut packages = Packages::default();
-    match root.stat(&path)? {
-        Some(stat) if stat.size > STATUS => {
-            return Err(FsError::TooLarge { path, size: stat.size, limit: STATUS });
-        }
-        Some(_) => root.read_to(&path, &mut packages)?,
-        None => 0,
-    };
-    Ok(packages.finish())
+/// The text of dpkg's status; empty in an image without dpkg. Names of maintainers need not be UTF-8.
+fn read_packages(root: &dyn FsReader) -> Result<String, FsError> {
+    match root.read(&at("/var/lib/dpkg/status"), STATUS) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(FsError::NotFound { .. }) => Ok(String::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// dpkg's name of the architecture; empty when it is written nowhere.
-fn architecture(root: &dyn FsReader, packages: &Packages) -> Result<String, FsError> {
+fn architecture(root: &dyn FsReader, packages: &Status) -> Result<String, FsError> {
     // dpkg writes its own architecture first, when foreign ones were added.
     if let Some(text) = short_text(root, "/var/lib/dpkg/arch")?
         && let Some(first) = text.lines().next().filter(|line| !line.trim().is_empty())
@@ -329,7 +333,8 @@ mod tests {
         ]);
         let os = identify(&FakeFs::default(), &root, 2).unwrap();
         assert_eq!(os.arch, Arch::Arm64);
-        assert!(os.packages.contains_key("dpkg:armhf"));
+        assert!(!os.has_package("dpkg"), "the one that is there is for armhf");
+        assert_eq!(os.packages.installed[0].architecture, "armhf");
 
         let mut elf = vec![0; 4096];
         elf[..6].copy_from_slice(b"\x7fELF\x01\x01");

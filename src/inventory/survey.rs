@@ -170,7 +170,7 @@ pub fn summary(inventory: &Inventory) -> Summary {
         network_stack: inventory.stack,
         firmware_mount: inventory.firmware_mount.clone(),
         booted: inventory.booted,
-        packages: inventory.packages.len(),
+        packages: inventory.packages.installed.len(),
         manifest: inventory.manifest.clone(),
     }
 }

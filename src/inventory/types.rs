@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::deb::status::Status;
 use crate::fs::path::FsPath;
 use crate::fs::volume::Volume;
 
@@ -36,6 +37,18 @@ pub enum Arch {
     Arm64,
     /// For the test bed.
     Amd64,
+}
+
+impl Arch {
+    /// As dpkg calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Arch::Armhf => "armhf",
+            Arch::Arm64 => "arm64",
+            Arch::Amd64 => "amd64",
+        }
+    }
 }
 
 /// What configures the network in the image.
@@ -123,8 +136,8 @@ pub struct Inventory {
     pub booted: bool,
     /// Seconds since 1970 of the newest file in the root filesystem.
     pub newest_mtime: i64,
-    /// Installed packages and their versions, from dpkg's status.
-    pub packages: BTreeMap<String, String>,
+    /// What dpkg's status says is installed.
+    pub packages: Status,
     /// The texts a plan edits or looks at, by volume and path; absent files are absent.
     pub files: BTreeMap<(Volume, FsPath), Vec<u8>>,
     /// Paths looked for and found, of any kind: units, directories, links (not followed).
@@ -135,6 +148,14 @@ pub struct Inventory {
     pub links: BTreeMap<(Volume, FsPath), String>,
     /// What an earlier pibake recorded in `/usr/share/pibake/manifest.json`.
     pub manifest: Option<serde_json::Value>,
+}
+
+impl Inventory {
+    /// Whether a package is installed that this system's own programs can use.
+    #[must_use]
+    pub fn has_package(&self, name: &str) -> bool {
+        self.packages.has(name, self.arch.name())
+    }
 }
 
 impl fmt::Debug for Inventory {
@@ -152,7 +173,7 @@ impl fmt::Debug for Inventory {
             .field("root_space", &self.root_space)
             .field("booted", &self.booted)
             .field("newest_mtime", &self.newest_mtime)
-            .field("packages", &self.packages.len())
+            .field("packages", &self.packages.installed.len())
             .field("files", &self.files.keys().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }

@@ -55,7 +55,7 @@ impl<'a> Image<'a> {
 
     /// Whether a package is installed.
     pub(super) fn has_package(self, name: &str) -> bool {
-        self.inventory.packages.contains_key(name)
+        self.inventory.has_package(name)
     }
 
     /// What stands in a directory of a volume, as far as the inventory looked: path by path.

@@ -71,7 +71,7 @@ pub(super) fn holds(when: &When, inputs: &Inputs<'_>) -> bool {
         && role.as_ref().is_none_or(|tests| tests.any(|role| *role == node.role))
         && first_boot.as_ref().is_none_or(|tests| tests.any(|mode| *mode == node.image.first_boot))
         && resolv_conf.as_ref().is_none_or(|tests| tests.any(|mode| *mode == node.network.resolv_conf))
-        && package.as_ref().is_none_or(|tests| tests.any(|name| inventory.packages.contains_key(name)))
+        && package.as_ref().is_none_or(|tests| tests.any(|name| inventory.has_package(name)))
 }
 
 fn same_path(a: &FileRule, b: &FileRule) -> bool {

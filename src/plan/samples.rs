@@ -11,6 +11,8 @@ use crate::config::types::{
     Cluster, Docker, FirstBoot, Image, Network, Node, NodeSecrets, ResolvConf, Role, Source, Sudo, System,
     User,
 };
+use crate::deb::status::Status;
+use crate::deb::testing::package;
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
 use crate::fs::volume::Volume;
@@ -191,7 +193,7 @@ fn hook(release: Release) -> FirstBootHook {
     }
 }
 
-fn packages(release: Release) -> BTreeMap<String, String> {
+fn packages(release: Release) -> Status {
     let mut names = vec!["openssh-server", "locales", "sudo"];
     if release <= Release::Bullseye {
         names.extend(["dhcpcd5", "openresolv", "fake-hwclock"]);
@@ -204,7 +206,8 @@ fn packages(release: Release) -> BTreeMap<String, String> {
         Release::Trixie => names.extend(["userconf-pi", "cloud-init"]),
         _ => {}
     }
-    names.into_iter().map(|name| (name.to_owned(), "1".to_owned())).collect()
+    let installed = names.into_iter().map(|name| package(&format!("{name} 1 all"), "")).collect();
+    Status { installed, unfinished: Vec::new() }
 }
 
 fn add_texts(inventory: &mut Inventory) {

@@ -30,7 +30,7 @@ pub(super) fn params(inputs: &Inputs<'_>) -> BTreeMap<&'static str, ParamValue> 
 pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) {
     let image = Image { inventory: inputs.inventory };
     // An inventory without any package comes from an image without dpkg's list, and says nothing.
-    if !inputs.inventory.packages.is_empty() && !image.has_package("openssh-server") {
+    if !inputs.inventory.packages.installed.is_empty() && !image.has_package("openssh-server") {
         draft.error(PlanError::ImageLacks { what: "openssh-server".to_owned() });
     }
     host_keys(inputs, image, draft);

@@ -10,6 +10,7 @@ use pibake::config::types::{
     Cluster, Docker, FirstBoot, Image, Network, Node, NodeSecrets, ResolvConf, Role, Source, Sudo, System,
     User,
 };
+use pibake::deb::status;
 use pibake::fs::path::FsPath;
 use pibake::fs::volume::Volume;
 use pibake::inventory::types::{Arch, FirstBootHook, Inventory, Layout, NetworkStack, Release, Space};
@@ -21,6 +22,18 @@ use zeroize::Zeroizing;
 
 const CMDLINE: &str =
     "console=tty1 root=PARTUUID=0ff22469-02 rootwait quiet init=/usr/lib/raspberrypi-sys-mods/firstboot\n";
+
+const DPKG: &str = "\
+Package: openssh-server
+Status: install ok installed
+Version: 1:9.2p1-2
+Architecture: arm64
+
+Package: network-manager
+Status: install ok installed
+Version: 1.42.4-1
+Architecture: arm64
+";
 
 fn path(text: &str) -> FsPath {
     FsPath::new(text).unwrap()
@@ -64,9 +77,7 @@ fn inventory() -> Inventory {
         root_space: Space { block_size: 4096, free_blocks: 50_000, free_inodes: Some(10_000) },
         booted: false,
         newest_mtime: 1_700_000_000,
-        packages: BTreeMap::from(
-            ["openssh-server", "network-manager"].map(|name| (name.to_owned(), "1".to_owned())),
-        ),
+        packages: status::read(DPKG).unwrap(),
         files: BTreeMap::from(files),
         present: BTreeSet::from([(Volume::Root, path("/home/pi"))]),
         meta: BTreeMap::new(),

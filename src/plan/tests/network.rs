@@ -1,6 +1,7 @@
 //! Names, addresses, DNS and Wi-Fi, release by release (raspios.md sections 3 to 5).
 
 use crate::config::types::ResolvConf;
+use crate::deb::testing::package;
 use crate::fs::metadata::Meta;
 use crate::fs::volume::Volume;
 use crate::inventory::types::{NetworkStack, Release};
@@ -208,7 +209,7 @@ fn wifi_beside_a_wire_asks_for_an_address() {
 fn the_stack_decides_not_the_release() {
     let mut bench = with_wifi(Release::Bullseye);
     bench.inventory.stack = NetworkStack::NetworkManager;
-    bench.inventory.packages.insert("network-manager".to_owned(), "1".to_owned());
+    bench.inventory.packages.installed.push(package("network-manager 1 all", ""));
     let plan = bench.plan();
     assert!(
         planned(&plan, Volume::Root, "/etc/NetworkManager/system-connections/pibake-wifi.nmconnection")
