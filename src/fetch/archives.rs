@@ -113,12 +113,13 @@ impl Reader<'_> {
             Distrust::Bad(what) => FetchError::Signature { archive: archive.to_string(), what },
             Distrust::Expired(what) => FetchError::Expired { archive: archive.to_string(), what },
         };
-        if let Some(bytes) = self.downloader.read(&format!("{suite}/InRelease"), MAX_RELEASE)? {
+        if let Some(bytes) = self.downloader.http.read(&format!("{suite}/InRelease"), MAX_RELEASE)? {
             return signature::clearsigned(&bytes, &keyring, self.clock).map_err(distrust);
         }
         let absent = || FetchError::NoSuite { archive: archive.to_string(), url: suite.to_owned() };
-        let release = self.downloader.read(&format!("{suite}/Release"), MAX_RELEASE)?.ok_or_else(absent)?;
-        let beside = self.downloader.read(&format!("{suite}/Release.gpg"), MAX_RELEASE)?;
+        let release =
+            self.downloader.http.read(&format!("{suite}/Release"), MAX_RELEASE)?.ok_or_else(absent)?;
+        let beside = self.downloader.http.read(&format!("{suite}/Release.gpg"), MAX_RELEASE)?;
         let beside =
             beside.ok_or_else(|| distrust(Distrust::Bad("its Release file is not signed".to_owned())))?;
         signature::detached(&release, &beside, &keyring, self.clock).map_err(distrust)

@@ -9,11 +9,14 @@ mod catalogue;
 pub mod clock;
 mod download;
 pub mod error;
+mod http;
 mod proxy;
 mod release;
 mod resolve;
 mod signature;
 pub mod sources;
+#[cfg(test)]
+mod tests;
 mod unpack;
 mod wants;
 
@@ -30,6 +33,7 @@ use catalogue::{Catalogue, Offer};
 use clock::Clock;
 use download::{Downloader, Wanted};
 use error::FetchError;
+use http::Http;
 use resolve::Resolver;
 use sources::Archive;
 
@@ -78,8 +82,10 @@ pub struct Fetched {
 pub fn fetch(request: &Request<'_>) -> Result<Fetched, FetchError> {
     let target = Target::look(request.dir, request.packages)?;
     let archives = wanted_archives(request)?;
-    let mut downloader =
-        Downloader::new(&request.cache_dir.join("indexes"), request.progress, request.interrupt)?;
+    let http = Http::new(request.progress, request.interrupt);
+    let downloader = |kind: &str| {
+        Downloader::new(&http, &request.cache_dir.join(kind), request.progress, request.interrupt)
+    };
     let mut manifest = Manifest::new(
         request.image.clone(),
         request.inventory.release,
@@ -87,9 +93,9 @@ pub fn fetch(request: &Request<'_>) -> Result<Fetched, FetchError> {
         request.packages.to_vec(),
     );
     let mut catalogue = Catalogue::new(request.inventory.arch.name());
-    manifest.archives = read(request, &downloader, &archives, &mut catalogue)?;
+    manifest.archives = read(request, &downloader("indexes")?, &archives, &mut catalogue)?;
     let offers = choose(request, &archives, &catalogue)?;
-    downloader.keep_in(&request.cache_dir.join("debs"))?;
+    let downloader = downloader("debs")?;
     let mut fetched = 0;
     let mut cached = Vec::new();
     for offer in offers {
@@ -110,7 +116,6 @@ pub fn fetch(request: &Request<'_>) -> Result<Fetched, FetchError> {
 fn wanted_archives(request: &Request<'_>) -> Result<Vec<Archive>, FetchError> {
     let mut warnings = Vec::new();
     let mut archives = sources::of_image(request.inventory, &mut warnings);
-    archives.extend_from_slice(request.archives);
     for without in request.without {
         let before = archives.len();
         archives.retain(|archive| !begins(&archive.to_string(), without));
@@ -118,6 +123,7 @@ fn wanted_archives(request: &Request<'_>) -> Result<Vec<Archive>, FetchError> {
             warnings.push(format!("--without {without}: there is no such archive"));
         }
     }
+    archives.extend_from_slice(request.archives);
     for warning in warnings {
         request.progress.event(Event::Note(format!("warning: {warning}")));
     }

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::desk::{Desk, Ran};
 
-const COMMANDS: [&str; 9] =
-    ["demo", "init", "plan", "bake", "flash", "devices", "inspect", "completions", "man"];
+const COMMANDS: [&str; 10] =
+    ["demo", "init", "plan", "bake", "flash", "devices", "inspect", "fetch", "completions", "man"];
 
 /// Compares with a file of `tests/snapshots`; `SNAPSHOTS=overwrite` writes it anew.
 pub(super) fn assert_snapshot(name: &str, text: &str) {
@@ -47,7 +47,7 @@ fn help_screens() {
 #[test]
 fn every_command_that_works_on_something_has_examples() {
     let desk = Desk::bare();
-    for command in ["demo", "init", "plan", "bake", "flash", "devices", "inspect", "completions"] {
+    for command in ["demo", "init", "plan", "bake", "flash", "devices", "inspect", "fetch", "completions"] {
         let text = screen(&desk, &[command, "--help"]);
         assert!(text.contains(&format!("\n  pibake {command}")), "{text}");
     }
