@@ -172,7 +172,8 @@ pub enum Command {
     /// to it, `docker-ce` Docker's own packages. What was fetched is kept: a second run fetches no package.
     #[command(after_help = "Examples:\n  pibake fetch docker\n  \
         pibake fetch nfs-common --image raspios.img.xz -o debs\n  \
-        pibake fetch docker --mirror http://deb.debian.org=http://cache.lan:3142/deb.debian.org\n  \
+        pibake fetch docker \\\n    \
+        --mirror http://deb.debian.org=http://cache.lan:3142/deb.debian.org\n  \
         pibake fetch docker-ce --keyring docker.asc \\\n    \
         --archive 'https://download.docker.com/linux/debian bookworm stable'")]
     Fetch(FetchArgs),

@@ -4,6 +4,7 @@ mod arrows;
 mod cli;
 mod cluster_file;
 mod device_policy;
+mod fetch_network;
 mod flash_lib;
 mod invoker;
 mod plan;

@@ -2,6 +2,7 @@
 
 mod desk;
 mod determinism;
+mod fetch;
 mod help;
 mod image;
 mod json;
