@@ -45,7 +45,8 @@ impl<'a> Resolver<'a> {
     /// What is missing, and for which package.
     pub(super) fn complete(&self, roots: &[&'a Offer]) -> Result<Chosen<'a>, String> {
         let chosen = roots.iter().map(|offer| (offer.package.name.as_str(), *offer)).collect();
-        self.go_on(chosen, &mut MAX_STEPS.clone())
+        let mut steps = MAX_STEPS;
+        self.go_on(chosen, &mut steps)
     }
 
     /// The installed package of that name, for this architecture.
@@ -60,7 +61,7 @@ impl<'a> Resolver<'a> {
         let mut reason = None;
         for offer in self.ways(&gap, &chosen) {
             if *steps == 0 {
-                return Err("there are too many ways to put the packages together".to_owned());
+                break;
             }
             *steps -= 1;
             let mut next = chosen.clone();
@@ -74,40 +75,24 @@ impl<'a> Resolver<'a> {
         Err(reason.unwrap_or_else(|| self.describe(&gap)))
     }
 
+    /// What is wrong first: conflicts, since a choice that has one leads nowhere, then what the new packages
+    /// need, then what those of the image lose.
     fn first_gap(&self, chosen: &Chosen<'a>) -> Option<Gap<'a>> {
         let new: Vec<&'a Package> = chosen.values().map(|offer| &offer.package).collect();
-        let stays =
-            |package: &&'a Package| !(package.fits(self.arch) && chosen.contains_key(package.name.as_str()));
-        let kept: Vec<&'a Package> = self.installed.iter().filter(stays).collect();
+        let replaced =
+            |package: &Package| package.fits(self.arch) && chosen.contains_key(package.name.as_str());
+        let kept: Vec<&'a Package> = self.installed.iter().filter(|package| !replaced(package)).collect();
         let after = Index::new(self.arch, kept.iter().chain(&new).copied());
-        let is_new = |found: &Package| {
-            chosen.get(found.name.as_str()).is_some_and(|offer| std::ptr::eq(&offer.package, found))
-        };
+        conflict(&new, &kept, &after).or_else(|| self.need(&new, &kept, &after))
+    }
 
-        for one in &new {
-            for other in
-                one.conflicts.0.iter().flatten().flat_map(|relation| after.conflicting(relation, one))
-            {
-                return Some(Gap::Conflict { one, other, kept: !is_new(other) });
-            }
-        }
-        for one in &kept {
-            let against =
-                one.conflicts.0.iter().flatten().flat_map(|relation| after.conflicting(relation, one));
-            if let Some(other) = against.into_iter().find(|other| is_new(other)) {
-                return Some(Gap::Conflict { one: other, other: one, kept: true });
-            }
-        }
-        for of in &new {
-            if let Some(alternatives) = of.depends.0.iter().find(|one| !after.satisfies(one, of)) {
-                return Some(Gap::Needs { of, alternatives, kept: false });
-            }
-        }
-        kept.iter().find_map(|of| {
-            let lost = |one: &&'a Vec<Relation>| self.before.satisfies(one, of) && !after.satisfies(one, of);
-            let alternatives = of.depends.0.iter().find(lost)?;
-            Some(Gap::Needs { of, alternatives, kept: true })
-        })
+    fn need(&self, new: &[&'a Package], kept: &[&'a Package], after: &Index<'a>) -> Option<Gap<'a>> {
+        let missing = |of: &'a Package, kept: bool| {
+            let had = |one: &Vec<Relation>| !kept || self.before.satisfies(one, of);
+            let open = of.depends.0.iter().find(|one| had(one) && !after.satisfies(one, of));
+            open.map(|alternatives| Gap::Needs { of, alternatives, kept })
+        };
+        new.iter().find_map(|of| missing(of, false)).or_else(|| kept.iter().find_map(|of| missing(of, true)))
     }
 
     /// The offers that may close a gap, the best first.
@@ -140,7 +125,7 @@ impl<'a> Resolver<'a> {
         let does = |offer: &&Offer| {
             Index::new(self.arch, [&offer.package]).satisfying(relation, of).next().is_some()
         };
-        offers.filter(|offer| does(&offer)).collect()
+        offers.filter(does).collect()
     }
 
     fn describe(&self, gap: &Gap<'a>) -> String {
@@ -161,4 +146,17 @@ impl<'a> Resolver<'a> {
             }
         }
     }
+}
+
+/// Two that will not be side by side, one of them new: what the image itself holds is its own business.
+fn conflict<'a>(new: &[&'a Package], kept: &[&'a Package], after: &Index<'a>) -> Option<Gap<'a>> {
+    let is_new = |found: &Package| new.iter().any(|package| std::ptr::eq(*package, found));
+    let against = |one: &'a Package| {
+        one.conflicts.0.iter().flatten().flat_map(move |relation| after.conflicting(relation, one))
+    };
+    let of_new = || new.iter().find_map(|one| against(one).next().map(|other| (*one, other)));
+    let of_kept =
+        || kept.iter().find_map(|one| against(one).find(|other| is_new(other)).map(|other| (other, *one)));
+    let (one, other) = of_new().or_else(of_kept)?;
+    Some(Gap::Conflict { one, other, kept: !is_new(other) })
 }

@@ -113,7 +113,10 @@ fn what_cannot_be_used_is_left_out_with_a_warning() {
 #[test]
 fn archives_named_on_the_command_line() {
     let archive: Archive = "https://download.docker.com/linux/debian/ bookworm stable test".parse().unwrap();
-    assert_eq!(names(&[archive.clone()]), ["https://download.docker.com/linux/debian bookworm stable test"]);
+    assert_eq!(
+        names(std::slice::from_ref(&archive)),
+        ["https://download.docker.com/linux/debian bookworm stable test"]
+    );
     assert!(archive.signed_by.given);
     for wrong in ["", "http://a.test", "http://a.test s", "ftp://a.test s main", "http://a.test ./ main"] {
         assert!(wrong.parse::<Archive>().is_err(), "{wrong}");
