@@ -5,14 +5,16 @@ use std::io::{self, Read};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ureq::config::Config;
 use ureq::http::{Response, StatusCode, header};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy, ProxyProtocol};
 
 use crate::interrupt::Interrupt;
 use crate::progress::{Event, Progress};
 
 use super::error::FetchError;
-use super::proxy;
+use super::forward;
+use super::proxy::{self, Environment};
 
 /// Reads are this large, in bytes.
 const STEP: usize = 64 << 10;
@@ -44,11 +46,14 @@ pub(super) enum Failure {
 }
 
 impl<'a> Http<'a> {
-    /// One that goes through the proxies that the environment names.
-    pub(super) fn new(progress: &'a dyn Progress, interrupt: &'a Interrupt) -> Self {
-        let env = |name: &str| std::env::var(name).ok();
-        let agent = |scheme| agent(proxy::of(scheme, &env));
-        Self { http: agent("http"), https: agent("https"), pause: PAUSE, progress, interrupt }
+    /// One that goes through the proxies that `env` names.
+    pub(super) fn new(progress: &'a dyn Progress, interrupt: &'a Interrupt, env: Environment<'_>) -> Self {
+        let (http, https) = (proxy::of("http", env), proxy::of("https", env));
+        let http = match &http {
+            Some(proxy) if proxy.protocol() == ProxyProtocol::Http => forward::agent(config(None), proxy),
+            _ => config(http).into(),
+        };
+        Self { http, https: config(https).into(), pause: PAUSE, progress, interrupt }
     }
 
     /// Does not wait long between tries: for tests.
@@ -159,7 +164,7 @@ impl<E: Into<FetchError>> From<E> for Failure {
     }
 }
 
-fn agent(proxy: Option<ureq::Proxy>) -> Agent {
+fn config(proxy: Option<Proxy>) -> Config {
     let config = Agent::config_builder()
         .proxy(proxy)
         .http_status_as_error(false)
@@ -171,7 +176,7 @@ fn agent(proxy: Option<ureq::Proxy>) -> Agent {
         .timeout_resolve(Some(CONNECT))
         .timeout_recv_response(Some(SILENCE))
         .timeout_per_read(Some(SILENCE));
-    config.build().into()
+    config.build()
 }
 
 /// Whether a status says that there is no such file. Servers that map archives by path answer 400 or 403

@@ -9,6 +9,7 @@ mod catalogue;
 pub mod clock;
 mod download;
 pub mod error;
+mod forward;
 mod http;
 mod proxy;
 mod release;
@@ -82,7 +83,8 @@ pub struct Fetched {
 pub fn fetch(request: &Request<'_>) -> Result<Fetched, FetchError> {
     let target = Target::look(request.dir, request.packages)?;
     let archives = wanted_archives(request)?;
-    let http = Http::new(request.progress, request.interrupt);
+    let env = |name: &str| std::env::var(name).ok();
+    let http = Http::new(request.progress, request.interrupt, &env);
     let downloader = |kind: &str| {
         Downloader::new(&http, &request.cache_dir.join(kind), request.progress, request.interrupt)
     };

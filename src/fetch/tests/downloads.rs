@@ -23,7 +23,7 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 /// Fetches `/file`, which must be [`content`].
 fn obtain(server: &Server, cache: &Path) -> Result<Obtained, FetchError> {
     let interrupt = Interrupt::default();
-    let http = Http::new(&Silent, &interrupt).impatient();
+    let http = Http::new(&Silent, &interrupt, &|_| None).impatient();
     let downloader = Downloader::new(&http, cache, &Silent, &interrupt).unwrap();
     let (content, url) = (content(), format!("{}/file", server.uri));
     let sha256 = digest(&content);
@@ -156,7 +156,7 @@ fn nobody_there_is_an_error_that_names_the_address() {
     let uri = server.uri.clone();
     drop(server);
     let interrupt = Interrupt::default();
-    let http = Http::new(&Silent, &interrupt).impatient();
+    let http = Http::new(&Silent, &interrupt, &|_| None).impatient();
     let refused = http.read(&format!("{uri}/InRelease"), 10).unwrap_err();
     assert!(refused.to_string().contains("/InRelease"), "{refused}");
     assert!(matches!(refused, FetchError::Network { .. }), "{refused:?}");
@@ -167,7 +167,7 @@ fn an_interrupt_ends_it() {
     let (server, _cache) = served(Served::Status(500));
     let interrupt = Interrupt::default();
     interrupt.request();
-    let http = Http::new(&Silent, &interrupt);
+    let http = Http::new(&Silent, &interrupt, &|_| None);
     let refused = http.read(&format!("{}/file", server.uri), 10).unwrap_err();
     assert!(matches!(refused, FetchError::Interrupted(_)), "{refused:?}");
     assert!(server.asked().is_empty());
@@ -177,9 +177,29 @@ fn an_interrupt_ends_it() {
 fn a_file_to_be_read_may_not_be_larger_than_its_limit() {
     let (server, _cache) = served(Served::File(content()));
     let interrupt = Interrupt::default();
-    let http = Http::new(&Silent, &interrupt).impatient();
+    let http = Http::new(&Silent, &interrupt, &|_| None).impatient();
     let url = format!("{}/file", server.uri);
     assert!(http.read(&url, 200_000).unwrap() == Some(content()));
     assert!(matches!(http.read(&url, 199_999), Err(FetchError::Mismatch { .. })));
     assert_eq!(http.read(&format!("{}/none", server.uri), 10).unwrap(), None);
+}
+
+#[test]
+fn a_proxy_is_asked_for_the_whole_address() {
+    let (proxy, direct) = (Server::start(), Server::start());
+    let environment = |name: &str| match name {
+        "http_proxy" => Some(proxy.uri.replace("http://", "http://me:secret@")),
+        "no_proxy" => Some("127.0.0.1".to_owned()),
+        _ => None,
+    };
+    proxy.file("http://archive.test/debian/file", "by proxy");
+    direct.file("/file", "directly");
+    let interrupt = Interrupt::default();
+    let http = Http::new(&Silent, &interrupt, &environment).impatient();
+    for _ in 0..2 {
+        assert_eq!(http.read("http://archive.test/debian/file", 99).unwrap(), Some(b"by proxy".to_vec()));
+    }
+    assert_eq!(http.read(&format!("{}/file", direct.uri), 99).unwrap(), Some(b"directly".to_vec()));
+    assert_eq!(proxy.asked().len(), 2);
+    assert_eq!(direct.asked(), ["/file"]);
 }
