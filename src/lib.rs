@@ -21,6 +21,7 @@ pub mod deb;
 pub mod device;
 pub mod disk;
 pub mod error;
+pub mod fetch;
 pub mod fs;
 pub mod interrupt;
 pub mod inventory;

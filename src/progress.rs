@@ -3,6 +3,8 @@
 /// A stretch of work with a known length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Phase {
+    /// Downloading a file of an archive.
+    Downloading,
     /// Hashing the published image file.
     Checking,
     /// Unpacking the published image into the cache.

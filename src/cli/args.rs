@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::fetch::archives::Mirror;
+use crate::fetch::sources::Archive;
+
 /// Bakes Raspberry Pi cards: one stock image and one cluster file in, proven cards out.
 #[derive(Debug, Parser)]
 #[command(name = "pibake", version, max_term_width = 80, disable_help_subcommand = true)]
@@ -185,6 +188,18 @@ pub enum Command {
         #[arg(value_name = "IMAGE|DEVICE")]
         target: PathBuf,
     },
+    /// Download a bundle of .debs that the image lacks, signatures checked
+    ///
+    /// Takes the image of the cluster file, what is installed in it, and the archives of its own apt sources;
+    /// their signatures are checked with its own keyrings. `docker` means Debian's docker.io and what belongs
+    /// to it, `docker-ce` Docker's own packages. What was fetched is kept: a second run fetches no package.
+    #[command(after_help = "Examples:\n  pibake fetch docker\n  \
+        pibake fetch nfs-common --image raspios.img.xz -o debs\n  \
+        pibake fetch docker \\\n    \
+        --mirror http://deb.debian.org=http://cache.lan:3142/deb.debian.org\n  \
+        pibake fetch docker-ce --keyring docker.asc \\\n    \
+        --archive 'https://download.docker.com/linux/debian bookworm stable'")]
+    Fetch(FetchArgs),
     /// Ask the running nodes over ssh whether they are what was baked
     ///
     /// Changes nothing on them. They are known by the host keys that were baked; your own ssh with your own
@@ -287,6 +302,32 @@ pub enum Rotated {
         /// The client
         name: String,
     },
+}
+
+/// What to fetch, and from where.
+#[derive(Clone, Debug, Args)]
+pub struct FetchArgs {
+    /// Packages by name, `docker` or `docker-ce`
+    #[arg(required = true, value_name = "docker|PACKAGE")]
+    pub packages: Vec<String>,
+    /// Where to put them: without it, Docker to the cluster file's `bundle` or docker-debs/, others to debs/
+    #[arg(short, long, value_name = "DIR")]
+    pub output: Option<PathBuf>,
+    /// Another archive, beside the image's own
+    #[arg(long = "archive", value_name = "URI SUITE COMPONENT...")]
+    pub archives: Vec<Archive>,
+    /// OpenPGP keys that sign those; without it, any that the image trusts
+    #[arg(long = "keyring", value_name = "FILE", requires = "archives")]
+    pub keyrings: Vec<PathBuf>,
+    /// Take what begins with OLD from NEW: a nearer mirror, a cache, an archive that has moved
+    #[arg(long = "mirror", value_name = "OLD=NEW")]
+    pub mirrors: Vec<Mirror>,
+    /// Do without an archive of the image: the beginning of its URI, or 'URI SUITE'
+    #[arg(long, value_name = "URI")]
+    pub without: Vec<String>,
+    /// Take archives whose Release file or key has run out, as those of ended releases have
+    #[arg(long)]
+    pub allow_expired: bool,
 }
 
 /// The form of a baked file.

@@ -28,6 +28,7 @@ pub fn choose(json: bool, quiet: bool) -> Arc<dyn Progress> {
 
 fn verb(phase: Phase) -> &'static str {
     match phase {
+        Phase::Downloading => "fetching",
         Phase::Checking => "checking",
         Phase::Decoding => "unpacking",
         Phase::Proving => "proving",

@@ -7,6 +7,7 @@ mod context;
 mod create;
 mod demo;
 mod devices;
+mod fetch;
 mod files;
 mod flash;
 mod generate;
@@ -58,6 +59,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Devices => devices::run(&context),
         Command::Keys { action } => keys::run(&context, &action),
         Command::Inspect { target } => inspect::run(&context, &target),
+        Command::Fetch(args) => fetch::run(&context, &args),
         Command::Check { nodes, ssh_config } => check::run(&context, &nodes, ssh_config.as_deref()),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),

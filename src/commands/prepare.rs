@@ -111,7 +111,12 @@ pub(super) fn bases(context: &Context, order: &Order) -> anyhow::Result<Bases> {
     Ok(Bases(bases))
 }
 
-fn open_base(context: &Context, path: &Path, expected_sha256: Option<[u8; 32]>) -> anyhow::Result<Base> {
+/// An image, opened and looked into.
+pub(super) fn open_base(
+    context: &Context,
+    path: &Path,
+    expected_sha256: Option<[u8; 32]>,
+) -> anyhow::Result<Base> {
     let request = OpenImage {
         path,
         expected_sha256,

@@ -1,6 +1,7 @@
 //! Which exit status an error ends the run with.
 
 use crate::error::{Advice, ExitCode, advice_of};
+use crate::fetch::error::FetchError;
 use crate::interrupt::Interrupted;
 use crate::prove::ProveError;
 use crate::sink::error::SinkError;
@@ -19,6 +20,7 @@ fn interrupted(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Interrupted>()
             || matches!(cause.downcast_ref(), Some(SourceError::Interrupted(_)))
+            || matches!(cause.downcast_ref(), Some(FetchError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(SinkError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(ProveError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(StateError::Interrupted(_)))

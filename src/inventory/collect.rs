@@ -11,8 +11,8 @@ use crate::fs::volume::Volume;
 
 /// A text longer than this is none of those meant here.
 const MAX_TEXT: u64 = 1 << 20;
-/// In the trees, longer files are known by name only.
-const MAX_IN_TREE: u64 = 64 << 10;
+/// In the trees, longer files are known by name only. Debian's keyring has 55 KiB and grows.
+const MAX_IN_TREE: u64 = 256 << 10;
 /// No tree holds that many names or is that deep; one that is was not made by Debian.
 const MAX_NAMES: usize = 100_000;
 const MAX_DEPTH: usize = 24;
@@ -39,11 +39,12 @@ const BOOT_TEXTS: [&str; 17] = [
 ];
 
 /// Texts of the root filesystem.
-const ROOT_TEXTS: [&str; 42] = [
+const ROOT_TEXTS: [&str; 43] = [
     "/boot/cmdline.txt",
     "/boot/config.txt",
     "/etc/adjtime",
     "/etc/apt/sources.list",
+    "/etc/apt/trusted.gpg",
     "/etc/debian_version",
     "/etc/dhcpcd.conf",
     "/etc/environment",
@@ -85,10 +86,12 @@ const ROOT_TEXTS: [&str; 42] = [
 ];
 
 /// Directories of the root filesystem taken whole: names, modes and owners, link targets, short files.
-const ROOT_TREES: [&str; 27] = [
+const ROOT_TREES: [&str; 30] = [
     "/etc/NetworkManager",
     "/etc/apt/apt.conf.d",
+    "/etc/apt/keyrings",
     "/etc/apt/sources.list.d",
+    "/etc/apt/trusted.gpg.d",
     "/etc/cloud",
     "/etc/default",
     "/etc/dhcp",
@@ -113,6 +116,7 @@ const ROOT_TREES: [&str; 27] = [
     "/etc/systemd",
     "/etc/wpa_supplicant",
     "/usr/lib/raspberrypi-sys-mods",
+    "/usr/share/keyrings",
 ];
 
 /// Directories of the root filesystem taken by name, without files' contents, and how deep.
@@ -274,7 +278,7 @@ impl Collector<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Collected, MAX_TEXT};
+    use super::{Collected, MAX_IN_TREE, MAX_TEXT};
     use crate::fs::error::FsError;
     use crate::fs::path::FsPath;
     use crate::fs::volume::Volume;
@@ -301,12 +305,15 @@ mod tests {
                 ("/usr/lib/systemd/system/ssh.service", "[Unit]"),
                 ("/usr/bin/ls", "program"),
             ])
+            .file("/usr/share/keyrings/archive.pgp", b"\x99\xff")
+            .link("/usr/share/keyrings/archive.gpg", "/usr/share/keyrings/archive.pgp")
             .link("/etc/os-release", "/usr/lib/os-release")
             .file("/usr/lib/os-release", b"ID=debian"),
         );
         assert_eq!(found.text(Volume::Root, &key("/etc/hosts").1).unwrap(), "127.0.0.1 localhost\n");
         assert_eq!(found.files[&key("/etc/skel/.config/deep/file")], b"x");
         assert_eq!(found.files[&key("/etc/os-release")], b"ID=debian");
+        assert_eq!(found.files[&key("/usr/share/keyrings/archive.gpg")], b"\x99\xff");
         assert_eq!(found.links[&key("/etc/os-release")], "/usr/lib/os-release");
         assert_eq!(found.meta[&key("/home/pi/.profile")].mode, 0o644);
         for named in
@@ -328,7 +335,7 @@ mod tests {
 
     #[test]
     fn host_keys_and_long_files_of_a_tree_are_known_by_name_only() {
-        let long = vec![b'x'; 70_000];
+        let long = vec![b'x'; MAX_IN_TREE as usize + 1];
         let found = root_of(
             FakeFs::with(&[
                 ("/etc/ssh/ssh_host_ed25519_key", "PRIVATE"),

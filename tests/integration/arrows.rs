@@ -19,6 +19,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("source", &["disk", "interrupt", "progress"]),
     ("fs", &["disk"]),
     ("inventory", &["cow", "deb", "disk", "fs"]),
+    ("fetch", &["deb", "error", "fs", "interrupt", "inventory", "progress"]),
     ("config", &["fs", "inventory", "seed"]),
     ("state", &["config", "interrupt", "keys", "progress", "seed"]),
     ("plan", &["config", "container", "deb", "fs", "inventory", "seed", "state"]),
@@ -27,7 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("prove", &["disk", "fs", "interrupt", "inventory", "plan", "progress"]),
     ("device", &["error"]),
     ("sink", &["cow", "device", "disk", "error", "interrupt", "progress"]),
-    ("cli", &["config", "error", "inventory", "progress"]),
+    ("cli", &["config", "error", "fetch", "inventory", "progress"]),
     (
         "commands",
         &[
@@ -41,6 +42,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "device",
             "disk",
             "error",
+            "fetch",
             "fs",
             "interrupt",
             "inventory",

@@ -5,6 +5,7 @@ mod cli;
 mod cluster_file;
 mod debs;
 mod device_policy;
+mod fetch_network;
 mod flash_lib;
 #[cfg(unix)]
 mod images_script;

@@ -4,8 +4,20 @@ use std::path::Path;
 
 use super::desk::{Desk, Ran};
 
-const COMMANDS: [&str; 11] =
-    ["demo", "init", "plan", "bake", "flash", "devices", "inspect", "check", "keys", "completions", "man"];
+const COMMANDS: [&str; 12] = [
+    "demo",
+    "init",
+    "plan",
+    "bake",
+    "flash",
+    "devices",
+    "inspect",
+    "fetch",
+    "check",
+    "keys",
+    "completions",
+    "man",
+];
 
 const KEYS_ACTIONS: [&str; 8] =
     ["show", "export", "rotate", "add-client", "revoke", "import", "protect", "unprotect"];
@@ -55,9 +67,19 @@ fn help_screens() {
 #[test]
 fn every_command_that_works_on_something_has_examples() {
     let desk = Desk::bare();
-    for command in
-        ["demo", "init", "plan", "bake", "flash", "devices", "inspect", "check", "keys", "completions"]
-    {
+    for command in [
+        "demo",
+        "init",
+        "plan",
+        "bake",
+        "flash",
+        "devices",
+        "inspect",
+        "fetch",
+        "check",
+        "keys",
+        "completions",
+    ] {
         let text = screen(&desk, &[command, "--help"]);
         assert!(text.contains(&format!("\n  pibake {command}")), "{text}");
     }

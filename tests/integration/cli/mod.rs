@@ -3,6 +3,7 @@
 mod check;
 mod desk;
 mod determinism;
+mod fetch;
 mod help;
 mod image;
 mod init;
