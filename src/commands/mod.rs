@@ -6,6 +6,7 @@ mod context;
 mod demo;
 mod devices;
 mod fetch;
+mod files;
 mod flash;
 mod generate;
 mod init;
@@ -13,6 +14,7 @@ mod inspect;
 mod oven;
 mod plan;
 mod prepare;
+mod staged;
 mod status;
 
 use clap::Parser;

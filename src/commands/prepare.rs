@@ -16,13 +16,14 @@ use crate::config::{self, Selection};
 use crate::error::{Advise, ExitCode, advised};
 use crate::inventory::{self, types::Inventory};
 use crate::plan::change::Plan;
-use crate::plan::{Create, Inputs, Staged, build, overlay_names, secret_params};
+use crate::plan::{Create, Inputs, build, overlay_names, secret_params};
 use crate::seed::Seed;
 use crate::source::{self, BaseImage, OpenImage};
 use crate::state::State;
 use crate::state::identity::NodeIdentity;
 
 use super::context::Context;
+use super::staged::{self, staged};
 
 const FIX_FILE: &str = "correct the cluster file and try again; nothing was written";
 
@@ -176,9 +177,11 @@ fn build_all(
     identities: Vec<NodeIdentity>,
 ) -> anyhow::Result<Vec<Planned>> {
     let bake_time = context.bake_time()?;
+    let staged = staged(context, order, bases)?;
     let mut plans = Vec::new();
     let mut errors = Vec::new();
-    for ((node, secrets), identity) in order.nodes.iter().zip(&secrets).zip(&identities) {
+    let given = secrets.iter().zip(&identities).zip(&staged);
+    for (node, ((secrets, identity), staged)) in order.nodes.iter().zip(given) {
         let base = bases.of(node)?;
         let inputs = Inputs {
             inventory: &base.inventory,
@@ -187,7 +190,7 @@ fn build_all(
             overlays: &order.overlays,
             secrets,
             identity,
-            staged: &Staged::default(),
+            staged,
             create: &Create::none(),
             bake_time,
             version: env!("CARGO_PKG_VERSION"),
@@ -231,9 +234,10 @@ pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<Stat
     Ok(State::create(&dir, context.progress.as_ref(), &context.interrupt)?)
 }
 
-/// Everything the order needs and does not have, told in one message: image files and secrets.
+/// Everything the order needs and does not have, told in one message: image files, packages and secrets.
 pub(super) fn check_complete(context: &Context, order: &Order) -> anyhow::Result<()> {
     let mut missing = missing_images(order);
+    missing.extend(staged::missing(context, order));
     if missing.is_empty() {
         return Ok(());
     }

@@ -1,7 +1,7 @@
 //! From an image and a node to a plan: the order of the steps, and nothing else.
 
 use crate::config::overlay::LoadedOverlay;
-use crate::config::types::{Cluster, DockerInstall, Node, NodeSecrets};
+use crate::config::types::{Cluster, Node, NodeSecrets};
 use crate::inventory::types::Inventory;
 use crate::plan::change::{DiskPlan, Plan};
 use crate::state::identity::NodeIdentity;
@@ -14,7 +14,8 @@ use super::render::Renderer;
 use super::staged::Staged;
 use super::units::Units;
 use super::{
-    accounts, clock, digest, first_boot, manifest, network, overlay, select, size, ssh, system, wifi,
+    accounts, clock, digest, first_boot, manifest, network, overlay, packages, select, size, ssh, system,
+    wifi,
 };
 
 /// Everything a plan depends on.
@@ -69,16 +70,19 @@ pub(super) fn build_once(inputs: &Inputs<'_>) -> Result<Plan, PlanErrors> {
     ssh::plan(inputs, &mut draft);
     system::plan(inputs, &mut draft);
     clock::plan(inputs, &names, &mut draft);
+    packages::plan(inputs, &mut draft);
     let disk_id = first_boot::plan(inputs, &mut draft);
     units.plan(Image { inventory: inputs.inventory }, &mut draft);
     manifest::plan(inputs, &mut draft);
     let image_size = size::image_size(inputs, &mut draft);
+    let card_size = size::card_size(inputs, image_size, &draft);
     let errors = |errors| PlanErrors { node: inputs.node.name.clone(), errors };
     let (changes, warnings) = draft.finish().map_err(errors)?;
     Ok(Plan {
         node: inputs.node.name.clone(),
         changes,
         disk: DiskPlan { disk_id, image_size },
+        card_size,
         bake_time: inputs.bake_time,
         warnings,
         digest: [0; 32],
@@ -89,12 +93,6 @@ fn refuse_what_comes_later(inputs: &Inputs<'_>, draft: &mut Draft) {
     let mut refuse = |what: &str, instead: &str| {
         draft.error(PlanError::NotYet { what: what.to_owned(), instead: instead.to_owned() });
     };
-    if !inputs.node.system.packages.is_empty() {
-        refuse("system.packages", "leave it out and install them on the running node");
-    }
-    if inputs.node.docker.install != DockerInstall::None {
-        refuse("[docker]", "say install = \"none\" and install Docker on the running node");
-    }
     if inputs.cluster.swarm.is_some() {
         refuse("[swarm]", "leave it out and join the nodes by hand");
     }

@@ -128,6 +128,9 @@ pub struct Plan {
     pub disk: DiskPlan,
     /// Seconds since 1970 that every time written comes from.
     pub bake_time: i64,
+    /// Size in bytes of the smallest card that holds what is there when the first boot is over: packages
+    /// and container images unpacked.
+    pub card_size: u64,
     /// Things a person should know that are no errors.
     pub warnings: Vec<String>,
     /// Tells whether two plans write the same, keyed with the state seed; made with stand-ins for the

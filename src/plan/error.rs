@@ -100,6 +100,9 @@ pub enum PlanError {
         /// The time of the newest file.
         newest: String,
     },
+    /// The packages to be installed at first boot do not go together, or not with the image or the board.
+    #[error("packages: {0}")]
+    Packages(String),
     /// What is to be written does not fit.
     #[error("{0}")]
     NoRoom(String),

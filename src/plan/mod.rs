@@ -22,6 +22,7 @@ mod interfaces;
 mod manifest;
 mod network;
 mod overlay;
+mod packages;
 mod render;
 #[cfg(test)]
 mod samples;
@@ -40,5 +41,6 @@ mod wifi;
 pub use build::{Inputs, build};
 pub use create::Create;
 pub use error::{PlanError, PlanErrors};
+pub use packages::engine;
 pub use select::{overlay_names, secret_params};
 pub use staged::{StackFile, Staged};

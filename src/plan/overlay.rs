@@ -13,7 +13,7 @@ use super::accounts::Names;
 use super::build::Inputs;
 use super::draft::{Draft, Reason};
 use super::error::PlanError;
-use super::image::Image;
+use super::packages;
 use super::render::{ParamValue, Renderer};
 use super::units::{Enable, Units};
 
@@ -34,11 +34,13 @@ pub(super) fn plan(
 ) {
     let overlay = used.overlay;
     let reason = Reason::new(overlay.to_string(), overlay.manifest.description.clone());
-    let image = Image { inventory: inputs.inventory };
-    for package in overlay.manifest.packages.iter().filter(|package| !image.has_package(package)) {
+    for package in overlay.manifest.packages.iter().filter(|package| !packages::has(inputs, package)) {
         draft.error(PlanError::Overlay {
             overlay: overlay.to_string(),
-            message: format!("it needs the package {package}, which is not in the image, and packages are not baked by this version yet"),
+            message: format!(
+                "it needs the package {package}, which is neither in the image nor among the packages; \
+                 `pibake fetch {package}` gets it, and system.packages takes it"
+            ),
         });
     }
     let plan = OverlayPlan { renderer, names, used, reason: &reason };

@@ -16,10 +16,10 @@ use super::error::PlanError;
 use super::image::{Image, path};
 use super::overlay::Use;
 use super::render::ParamValue;
-use super::{ssh, wifi};
+use super::{packages, ssh, wifi};
 
 /// Every overlay that the plan may select by itself.
-const STANDARD: [&str; 15] = [
+const STANDARD: [&str; 16] = [
     "clock-ntp",
     "first-boot",
     "hostname",
@@ -27,6 +27,7 @@ const STANDARD: [&str; 15] = [
     "log",
     "network-networkmanager",
     "node-note",
+    "packages",
     "quiet-first-boot",
     "resolv-conf",
     "ssh",
@@ -115,6 +116,9 @@ fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
         selected.push(("network-networkmanager", network_params(inputs)));
     }
     selected.extend(wifi::overlays(inputs));
+    if packages::any(inputs) {
+        selected.push(("packages", Offered::new()));
+    }
     let system = &node.system;
     if let Some(timezone) = &system.timezone {
         selected.push(("timezone", Offered::from([("timezone", text(timezone))])));

@@ -23,6 +23,8 @@ pub struct PlanView {
     pub disk_id: Option<String>,
     /// Size of the card image in bytes.
     pub image_size: u64,
+    /// Size in bytes of the smallest card that holds what the first boot makes of it.
+    pub card_size: u64,
     /// What happens, in order.
     pub changes: Vec<ChangeView>,
     /// Things a person should know.
@@ -77,6 +79,7 @@ pub fn view(plan: &Plan, contents: bool) -> PlanView {
         node: plan.node.clone(),
         disk_id: plan.disk.disk_id.map(|id| format!("{id:08x}")),
         image_size: plan.disk.image_size,
+        card_size: plan.card_size,
         changes: plan.changes.iter().map(|change| change_view(change, contents)).collect(),
         warnings: plan.warnings.clone(),
         digest: super::manifest::hex(&plan.digest),
@@ -92,6 +95,9 @@ pub fn text(plan: &Plan, contents: bool) -> String {
         let _ = write!(out, ", disk id {disk_id}");
     }
     let _ = writeln!(out, ", plan {}", &view.digest[..16]);
+    if view.card_size > view.image_size {
+        let _ = writeln!(out, "needs a card of at least {} MiB", view.card_size.div_ceil(1 << 20));
+    }
     for (volume, title) in [(Volume::Boot, "boot partition (FAT)"), (Volume::Root, "root filesystem (ext4)")]
     {
         let _ = writeln!(out, "\n{title}");

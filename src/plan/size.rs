@@ -1,4 +1,5 @@
-//! How large the card image becomes: what the plan needs against what the image has free.
+//! How large the card image becomes, and the card has to be: what the plan needs against what the image has
+//! free.
 
 use std::collections::BTreeSet;
 
@@ -10,6 +11,7 @@ use super::build::Inputs;
 use super::draft::Draft;
 use super::error::PlanError;
 use super::image::Image;
+use super::packages;
 
 const MIB: u64 = 1 << 20;
 
@@ -40,7 +42,7 @@ pub(super) fn image_size(inputs: &Inputs<'_>, draft: &mut Draft) -> u64 {
     let base = inputs.inventory.layout.image_size;
     check_boot(inputs, draft);
     let wanted = inputs.node.image.size.unwrap_or(0);
-    let grown = base.saturating_add(missing(inputs, draft)).max(wanted);
+    let grown = base.saturating_add(missing(inputs, draft, 0)).max(wanted);
     if grown <= base {
         return base;
     }
@@ -59,15 +61,30 @@ pub(super) fn image_size(inputs: &Inputs<'_>, draft: &mut Draft) -> u64 {
     size
 }
 
-/// How many bytes the root filesystem lacks.
+/// The size in bytes of the smallest card for an image of `image_size`: the image is as large as what is
+/// written into it, and grows to the card before its packages are unpacked.
+pub(super) fn card_size(inputs: &Inputs<'_>, image_size: u64, draft: &Draft) -> u64 {
+    let unpacked = packages::unpacked(inputs) + images_unpacked(inputs);
+    let needed = inputs.inventory.layout.image_size.saturating_add(missing(inputs, draft, unpacked));
+    needed.checked_next_multiple_of(ALIGN).unwrap_or(u64::MAX).max(image_size)
+}
+
+/// What container images take in Docker's own storage.
+fn images_unpacked(inputs: &Inputs<'_>) -> u64 {
+    let images = inputs.staged.images.iter().flat_map(|archive| &archive.images);
+    images.fold(0, |sum, image| sum.saturating_add(image.unpacked))
+}
+
+/// How many bytes the root filesystem lacks for what is planned and for `later` bytes more.
 ///
 /// Nothing that is replaced counts as freed: the old file goes only when the new one is whole. Of what is
 /// grown by, a thirtieth goes to the tables of new block groups, and every group begun has some.
-fn missing(inputs: &Inputs<'_>, draft: &Draft) -> u64 {
+fn missing(inputs: &Inputs<'_>, draft: &Draft, later: u64) -> u64 {
     let space = inputs.inventory.root_space;
     let block = space.block_size.max(1);
     let need = needed(inputs, draft, Volume::Root, block);
-    let blocks = need.blocks + need.blocks / 20 + SLACK.div_ceil(block);
+    let need_blocks = need.blocks.saturating_add(later.div_ceil(block));
+    let blocks = need_blocks.saturating_add(need_blocks / 20 + SLACK.div_ceil(block));
     let lacking_blocks = blocks.saturating_sub(space.free_blocks);
     let lacking_inodes = (need.inodes + SLACK_INODES).saturating_sub(space.free_inodes.unwrap_or(u64::MAX));
     let bytes = lacking_blocks.saturating_mul(block);

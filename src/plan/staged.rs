@@ -1,5 +1,9 @@
 //! What a node is given besides texts: files of this machine that were looked into before planning.
 
+use std::collections::BTreeMap;
+
+use debversion::Version;
+
 use crate::container::ImageArchive;
 use crate::deb::DebFile;
 
@@ -12,6 +16,8 @@ pub struct Staged {
     pub system: Vec<DebFile>,
     /// The archives of `docker.images`.
     pub images: Vec<ImageArchive>,
+    /// The version of the Docker engine of each node of the cluster by name, as far as it is known.
+    pub engines: BTreeMap<String, Version>,
     /// The compose files of `swarm.stacks`, as written; only for managers.
     pub stacks: Vec<StackFile>,
 }

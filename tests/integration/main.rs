@@ -3,6 +3,7 @@
 mod arrows;
 mod cli;
 mod cluster_file;
+mod debs;
 mod device_policy;
 mod fetch_network;
 mod flash_lib;

@@ -1,5 +1,7 @@
 //! The account tables of an image together, and the edits that keep them agreeing with each other.
 
+use std::ops::RangeInclusive;
+
 use crate::plan::error::PlanError;
 
 use super::table::{Table, add_to_list, rename_in_list};
@@ -9,6 +11,9 @@ const FIRST_UID: u32 = 1001;
 
 /// One past the highest (`login.defs`, `UID_MAX`).
 const END_UID: u32 = 60_000;
+
+/// Groups of packages (`login.defs`, `SYS_GID_MIN`, `SYS_GID_MAX`).
+const SYSTEM_GIDS: RangeInclusive<u32> = 100..=999;
 
 /// How many subordinate ids an account gets, and where they begin (`login.defs`, `SUB_UID_COUNT`).
 const SUBORDINATES: u32 = 65_536;
@@ -128,6 +133,27 @@ impl Database {
         if let Some(row) = self.gshadow.as_mut().and_then(|table| table.row_mut(group)) {
             row.resize(row.len().max(4), String::new());
             add_to_list(&mut row[3], name);
+        }
+        Ok(())
+    }
+
+    /// Makes a group of a package that is installed only on the node, which then finds it there; the
+    /// number as `groupadd --system` of Debian picks it.
+    ///
+    /// # Errors
+    /// When no number is left.
+    pub(super) fn ensure_system_group(&mut self, name: &str) -> Result<(), PlanError> {
+        if self.group.row(name).is_some() {
+            return Ok(());
+        }
+        let free = |id: &u32| !self.group.has_number(2, *id) && !self.passwd.has_number(2, *id);
+        let Some(id) = SYSTEM_GIDS.rev().find(free) else {
+            let message = "no system group's number is left in the image".to_owned();
+            return Err(PlanError::Setting { key: format!("group {name:?}"), message });
+        };
+        self.group.push(&[name, "x", &id.to_string(), ""]);
+        if let Some(gshadow) = &mut self.gshadow {
+            gshadow.push(&[name, "!", "", ""]);
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ use super::clock::shadow_day;
 use super::draft::{Draft, Reason};
 use super::error::PlanError;
 use super::image::{Image, path};
+use super::packages;
 
 /// What no password matches. Not `!`: without PAM, OpenSSH takes that for an account locked to keys too.
 const NO_PASSWORD: &str = "*";
@@ -110,6 +111,9 @@ fn plan_added(
     }
     let Some(entry) = draft.note(db.add(&account.name)) else { return };
     for group in &account.groups {
+        if group == "docker" && packages::brings_docker(inputs) {
+            draft.note(db.ensure_system_group(group));
+        }
         draft.note(db.join(&account.name, group));
     }
     db.set_password(&account.name, hash.unwrap_or(NO_PASSWORD), shadow_day(inputs.bake_time));

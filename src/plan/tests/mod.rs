@@ -4,6 +4,7 @@ mod accounts;
 mod first_boot;
 mod network;
 mod overlays;
+mod packages;
 mod refusals;
 mod shown;
 mod sizes;

@@ -27,18 +27,16 @@ fn account(name: &str) -> Account {
 #[test]
 fn what_comes_later_is_refused_all_at_once() {
     let errors = refused(Release::Bookworm, |bench| {
-        bench.node.system.packages = vec!["debs/*.deb".to_owned()];
         bench.node.docker.install = DockerInstall::Debs;
         bench.cluster.swarm = Some(Swarm::default());
         bench.bake_time = samples::IMAGE_TIME - 1;
         bench.node.system.timezone = Some("Europe/Berln".to_owned());
     });
     let expected = [
-        "node pi1: system.packages is not baked by this version yet; leave it out",
-        "node pi1: [docker] is not baked by this version yet; say install = \"none\"",
         "node pi1: [swarm] is not baked by this version yet; leave it out",
         "node pi1: system.timezone: the image has no time zone \"Europe/Berln\"; did you mean \"Europe/Berlin\"?",
         "node pi1: the bake time 2025-05-11T21:46:39Z is before the image's newest file, 2025-05-11T21:46:40Z",
+        "node pi1: docker.bundle: there is no docker.io or docker-ce;",
     ];
     let lines: Vec<&str> = errors.lines().collect();
     assert_eq!(lines.len(), expected.len(), "{errors}");

@@ -113,7 +113,7 @@ fn what_plan_prints() {
     let headings = |text: &str| text.lines().filter(|line| !line.contains("            | ")).count();
     assert_eq!(headings(&verbose), text.lines().count());
     let keys: BTreeSet<&String> = document["plans"][0].as_object().unwrap().keys().collect();
-    let expected = ["changes", "digest", "disk_id", "image_size", "node", "warnings"];
+    let expected = ["card_size", "changes", "digest", "disk_id", "image_size", "node", "warnings"];
     assert_eq!(keys, BTreeSet::from_iter(&expected.map(str::to_owned)));
 }
 

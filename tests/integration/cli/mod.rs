@@ -8,6 +8,7 @@ mod image;
 mod json;
 mod killed;
 mod observers;
+mod packages;
 mod refused_images;
 mod secrets;
 mod status;
