@@ -114,6 +114,7 @@ fn make(
         clock: Clock { now: SystemTime::now(), allow_expired: args.allow_expired },
         dir: &job.dir,
         cache_dir: &context.cache_dir,
+        environment: &|name| std::env::var(name).ok(),
         progress: context.progress.as_ref(),
         interrupt: &context.interrupt,
     };

@@ -11,7 +11,7 @@ mod download;
 pub mod error;
 mod forward;
 mod http;
-mod proxy;
+pub mod proxy;
 mod release;
 mod resolve;
 mod signature;
@@ -35,6 +35,7 @@ use clock::Clock;
 use download::{Downloader, Wanted};
 use error::FetchError;
 use http::Http;
+use proxy::Environment;
 use resolve::Resolver;
 use sources::Archive;
 
@@ -60,6 +61,8 @@ pub struct Request<'a> {
     pub dir: &'a Path,
     /// Where what was fetched is kept.
     pub cache_dir: &'a Path,
+    /// What names the proxies to go through.
+    pub environment: Environment<'a>,
     /// Who hears of progress.
     pub progress: &'a dyn Progress,
     /// How to stop.
@@ -83,8 +86,7 @@ pub struct Fetched {
 pub fn fetch(request: &Request<'_>) -> Result<Fetched, FetchError> {
     let target = Target::look(request.dir, request.packages)?;
     let archives = wanted_archives(request)?;
-    let env = |name: &str| std::env::var(name).ok();
-    let http = Http::new(request.progress, request.interrupt, &env);
+    let http = Http::new(request.progress, request.interrupt, request.environment);
     let downloader = |kind: &str| {
         Downloader::new(&http, &request.cache_dir.join(kind), request.progress, request.interrupt)
     };

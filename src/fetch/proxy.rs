@@ -2,7 +2,7 @@
 //! `all_proxy` for both; `no_proxy` names who is reached without.
 
 /// What reads the environment: `std::env::var` but in tests.
-pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The proxy for a scheme. One that is no address is passed over.
 pub(super) fn of(scheme: &str, env: Environment<'_>) -> Option<ureq::Proxy> {
