@@ -21,9 +21,9 @@ prepare() {
 formed() {
 	local n
 	check "$2 nodes are Ready" all_ready "$1" "$2" || return
-	check 'the overlay network is there' engine "$1" network inspect mesh
-	check 'the stack runs' until_ok 300 replicas "$1" "$2"
-	for ((n = 1; n <= $2; n++)); do check "pi$n serves the published port" until_ok 60 serves "$n"; done
+	check 'the overlay network is there' until_ok 600 engine "$1" network inspect mesh
+	check 'the stack runs' until_ok 600 replicas "$1" "$2"
+	for ((n = 1; n <= $2; n++)); do check "pi$n serves the published port" until_ok 120 serves "$n"; done
 }
 
 # --- form ------------------------------------------------------------------------

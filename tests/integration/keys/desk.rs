@@ -37,7 +37,7 @@ impl Desk {
     pub(super) fn write_cluster_file(&self, search: &str) {
         let mut text = format!(
             "name = \"c\"\n[network]\nsearch = [\"{search}\"]\n[user]\nauthorized_keys = [\"{KEY}\"]\n\
-             [docker]\ninstall = \"debs\"\nbundle = \"debs\"\ntls = true\n[swarm]\njoin_days = 30\n"
+             [docker]\ninstall = \"apt\"\ntls = true\n[swarm]\njoin_days = 30\n"
         );
         for (name, rest) in NODES {
             text += &format!("[[node]]\nname = \"{name}\"\naddress = \"{rest}\"\n");
