@@ -14,11 +14,12 @@ struct Meaning {
 }
 
 /// Debian's. From Trixie on the `docker` command is in docker-cli, which docker.io only recommends, and so
-/// is iptables in every release, without which Docker does not start.
-const DOCKER: Meaning = Meaning { must: &["docker.io", "iptables"], may: &["docker-cli"] };
+/// is iptables in every release, without which Docker does not start; and apparmor, without which no
+/// container starts where the kernel has AppArmor on.
+const DOCKER: Meaning = Meaning { must: &["docker.io", "iptables"], may: &["docker-cli", "apparmor"] };
 /// Docker's own.
 const DOCKER_CE: Meaning =
-    Meaning { must: &["docker-ce", "docker-ce-cli", "containerd.io", "iptables"], may: &[] };
+    Meaning { must: &["docker-ce", "docker-ce-cli", "containerd.io", "iptables"], may: &["apparmor"] };
 
 /// The offers to begin with: the newest of every package asked for that the image does not have as new.
 ///

@@ -214,6 +214,12 @@ fn docker(inputs: &Inputs<'_>, packages: &[&Package], draft: &mut Draft) {
                        in the bundle nor in the image";
         draft.error(setting("docker.bundle", message.to_owned()));
     }
+    if engine(packages.iter().copied()).is_some() && !has(inputs, "apparmor") {
+        draft.say(
+            "no package apparmor, neither in the bundle nor in the image: on a kernel that has AppArmor on, \
+             Docker starts no container without it; `pibake fetch docker` brings it",
+        );
+    }
 }
 
 fn one_major(inputs: &Inputs<'_>, engine: &Package, draft: &mut Draft) {
