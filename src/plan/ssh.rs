@@ -16,7 +16,7 @@ use super::error::PlanError;
 use super::image::{Image, path};
 use super::render::ParamValue;
 use super::select::list;
-use super::sshd;
+use super::{sshd, swarm};
 
 /// Every kind of host key that releases make.
 const KINDS: [&str; 4] = ["dsa", "ecdsa", "ed25519", "rsa"];
@@ -101,10 +101,26 @@ fn configuration(inputs: &Inputs<'_>, image: Image<'_>, draft: &mut Draft) {
     let reason = Reason::new("ssh", "keys only unless a password was given, no root, these host keys");
     let settings: String = settings(inputs).iter().map(|line| format!("{line}\n")).collect();
     if inputs.inventory.release <= Release::Buster || !sshd::includes_directory(text) {
-        draft.text(file, sshd::with_settings(text, &settings), meta, &reason);
+        let mut edited = sshd::with_settings(text, &settings);
+        if let Some(answers) = answers(inputs).filter(|answers| !edited.contains(answers)) {
+            edited.push_str(&answers);
+        }
+        draft.text(file, edited, meta, &reason);
     } else if let Some(edited) = sshd::without_host_keys(text) {
         draft.text(file, edited, meta, &reason);
     }
+}
+
+/// What the overlay `swarm-manager` has for the account that nodes ask through, for an sshd that reads no
+/// directory: at the end, because it is for that account only.
+fn answers(inputs: &Inputs<'_>) -> Option<String> {
+    let overlay = inputs.overlays.iter().find(|overlay| overlay.name == "swarm-manager");
+    let overlay = overlay.filter(|_| swarm::answers(inputs))?;
+    let file = path("/etc/ssh/sshd_config.d/50-pibake-join.conf");
+    let content = &overlay.tree.iter().find(|tree| tree.path == file)?.content;
+    let text = std::str::from_utf8(content).ok()?;
+    let known = |line: &&str| inputs.inventory.release > Release::Jessie || !sshd::is_newer_than_jessie(line);
+    Some(text.split_inclusive('\n').filter(known).collect())
 }
 
 /// The unit that makes new host keys is masked; its links go as well, for packages have been seen to

@@ -20,6 +20,12 @@ pub(super) fn with_settings(text: &str, settings: &str) -> String {
     format!("{begin}\n{settings}{end}\n{}", without(rest, &keys))
 }
 
+/// Whether a line sets something that the OpenSSH of Jessie, 6.7, does not take for single users.
+pub(super) fn is_newer_than_jessie(line: &str) -> bool {
+    const NEWER: [&str; 3] = ["allowstreamlocalforwarding", "disableforwarding", "permituserrc"];
+    key_of(line).is_some_and(|key| NEWER.contains(&key.as_str()))
+}
+
 /// Whether the text takes in `/etc/ssh/sshd_config.d`.
 pub(super) fn includes_directory(text: &str) -> bool {
     text.lines().any(|line| {

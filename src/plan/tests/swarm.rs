@@ -69,6 +69,24 @@ fn a_manager_answers_through_an_account_that_can_do_nothing_else() {
 }
 
 #[test]
+fn an_sshd_that_reads_no_directory_is_told_at_the_end_of_its_file() {
+    for (release, newer) in [(Release::Jessie, false), (Release::Stretch, true), (Release::Buster, true)] {
+        let mut bench = member(Role::Manager);
+        let mut old = Bench::new(release);
+        old.inventory.packages.installed.push(package("docker-ce 5:18.09.9~3-0~raspbian all", ""));
+        bench.inventory = old.inventory;
+        let text = text(&bench.plan(), "/etc/ssh/sshd_config");
+        let (_, block) = text.split_once("\nMatch User pibake-join\n").unwrap();
+        assert!(block.contains("TrustedUserCAKeys /etc/pibake/swarm/join_ca.pub\n"), "{block}");
+        assert_eq!(block.contains("DisableForwarding"), newer, "{block}");
+        bench.node.role = Role::Worker;
+        assert!(!super::text(&bench.plan(), "/etc/ssh/sshd_config").contains("pibake-join"));
+    }
+    let plan = member(Role::Manager).plan();
+    assert!(text(&plan, "/etc/ssh/sshd_config.d/50-pibake-join.conf").contains("Match User pibake-join\n"));
+}
+
+#[test]
 fn what_is_decided_is_told() {
     let mut bench = member(Role::Manager);
     assert_eq!(
