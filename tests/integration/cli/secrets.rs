@@ -88,8 +88,9 @@ fn command_lines() -> Vec<u8> {
     seen
 }
 
-/// Runs it with the variable set, looking at all processes meanwhile.
-fn watched(desk: &Desk, args: &[&str]) -> Ran {
+/// Runs it with the variable set, looking at all processes meanwhile; whether it was seen among them, which a
+/// short run on a busy machine need not be.
+fn watched(desk: &Desk, args: &[&str]) -> (Ran, bool) {
     let mut command = desk.command(args);
     command.env("MARKER", ENV);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -112,9 +113,9 @@ fn watched(desk: &Desk, args: &[&str]) -> Ran {
         lines.extend(command_lines());
         thread::sleep(std::time::Duration::from_millis(20));
     };
-    assert!(holds(&lines, b"pibake"), "nothing was seen of the run");
     assert_without_secrets("a command line", &lines);
-    Ran { status, out: out.join().unwrap(), err: read.join().unwrap() }
+    let seen = holds(&lines, b"pibake");
+    (Ran { status, out: out.join().unwrap(), err: read.join().unwrap() }, seen)
 }
 
 fn files(dir: &Path) -> Vec<PathBuf> {
@@ -129,6 +130,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn nothing_that_is_printed_or_kept_holds_a_secret() {
     let desk = bench();
+    let mut seen = 0;
     for args in [
         &["plan", "--all", "-v"][..],
         &["plan", "--all", "--json"],
@@ -140,10 +142,13 @@ fn nothing_that_is_printed_or_kept_holds_a_secret() {
         &["inspect", "card", "--json"],
         &["inspect", "card"],
     ] {
-        let ran = watched(&desk, args).ends(0);
+        let (ran, was_seen) = watched(&desk, args);
+        let ran = ran.ends(0);
+        seen += usize::from(was_seen);
         assert_without_secrets(&format!("standard output of {args:?}"), ran.out.as_bytes());
         assert_without_secrets(&format!("standard error of {args:?}"), ran.err.as_bytes());
     }
+    assert!(seen > 0, "no run was seen among the processes");
     let kept = files(&desk.path(".pibake"));
     assert!(kept.iter().any(|path| path.display().to_string().contains("receipts/pi1")), "{kept:?}");
     for path in kept.iter().chain(&files(&desk.top().join("cache"))) {
