@@ -67,19 +67,7 @@ fn help_screens() {
 #[test]
 fn every_command_that_works_on_something_has_examples() {
     let desk = Desk::bare();
-    for command in [
-        "demo",
-        "init",
-        "plan",
-        "bake",
-        "flash",
-        "devices",
-        "inspect",
-        "fetch",
-        "check",
-        "keys",
-        "completions",
-    ] {
+    for command in COMMANDS.into_iter().filter(|command| *command != "man") {
         let text = screen(&desk, &[command, "--help"]);
         assert!(text.contains(&format!("\n  pibake {command}")), "{text}");
     }
