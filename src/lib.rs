@@ -34,3 +34,6 @@ pub mod seed;
 pub mod sink;
 pub mod source;
 pub mod state;
+#[cfg(test)]
+#[path = "../tests/tier.rs"]
+mod tier;

@@ -9,15 +9,7 @@ use super::samples::{
     Sample, docker_archive, file, hex, legacy_archive, multi_platform, oci_archive, pack, sample,
 };
 use super::{ContainerImage, Form, Packing, read, repack};
-
-/// Whether the tier was asked for; otherwise says so.
-fn asked(tier: &str, test: &str) -> bool {
-    let asked = std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|asked| asked == tier));
-    if !asked {
-        eprintln!("NOT RUN: {test}; PIBAKE_TIER={tier} runs it");
-    }
-    asked
-}
+use crate::tier::asked;
 
 fn run(program: &str, args: &[&str]) -> Vec<u8> {
     let output = Command::new(program).args(args).output();

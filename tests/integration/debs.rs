@@ -9,15 +9,7 @@ use std::process::Command;
 use pibake::deb::control::fields;
 use pibake::deb::{Package, closure, file, status};
 
-/// Whether to run; a tier that is asked for and cannot run fails.
-fn tier_oracles() -> bool {
-    if !std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "oracles")) {
-        eprintln!("NOT RUN: tier oracles; ask for it with PIBAKE_TIER=oracles, as root, where dpkg is");
-        return false;
-    }
-    assert!(nix::unistd::geteuid().is_root(), "PIBAKE_TIER=oracles was asked for, but this is not root");
-    true
-}
+use crate::root::asked_as_root;
 
 /// Whether a program ends with 0, and what it says.
 fn run(program: &str, args: &[&str]) -> (bool, String) {
@@ -33,7 +25,7 @@ fn pick<'a, T>(random: &mut fastrand::Rng, of: &'a [T]) -> &'a T {
 
 #[test]
 fn versions_are_ordered_as_dpkg_orders_them() {
-    if !tier_oracles() {
+    if !asked_as_root("oracles", "packages before dpkg") {
         return;
     }
     let mut random = fastrand::Rng::with_seed(3);
@@ -78,7 +70,7 @@ fn versions_are_ordered_as_dpkg_orders_them() {
 
 #[test]
 fn packages_that_dpkg_deb_built_are_read() {
-    if !tier_oracles() {
+    if !asked_as_root("oracles", "packages before dpkg") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -174,7 +166,7 @@ fn dpkg_installs(dir: &Path, installed: &[String], staged: &[String]) -> (bool, 
 
 #[test]
 fn a_set_is_complete_when_dpkg_can_install_it() {
-    if !tier_oracles() {
+    if !asked_as_root("oracles", "packages before dpkg") {
         return;
     }
     let mut random = fastrand::Rng::with_seed(7);

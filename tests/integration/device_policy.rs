@@ -18,6 +18,8 @@ use pibake::interrupt::Interrupt;
 use pibake::progress::Silent;
 use pibake::sink::card::{CardJob, CardMedium, ImageRanges, TargetMedium, flash};
 
+use crate::tier::asked;
+
 const MIB: u64 = 1 << 20;
 
 /// Whether the tier was asked for.
@@ -25,9 +27,7 @@ const MIB: u64 = 1 << 20;
 /// # Panics
 /// When it was, and cannot run here.
 fn root_tier() -> bool {
-    let asked = std::env::var("PIBAKE_TIER").unwrap_or_default();
-    if !asked.split(',').any(|tier| tier == "root") {
-        eprintln!("NOT RUN: real devices need PIBAKE_TIER=root");
+    if !asked("root", "real devices") {
         return false;
     }
     let able = Command::new("losetup").arg("--find").output().is_ok_and(|output| output.status.success());

@@ -6,15 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// Whether the tier was asked for; if not, says so.
-fn asked() -> bool {
-    let asked =
-        std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "network"));
-    if !asked {
-        eprintln!("NOT RUN: bundles are not compared with apt's; ask for it with PIBAKE_TIER=network");
-    }
-    asked
-}
+use crate::tier::asked;
 
 /// A directory that the tier needs.
 fn directory(variable: &str) -> PathBuf {
@@ -59,7 +51,7 @@ fn sums(dir: &Path) -> Vec<String> {
 
 #[test]
 fn apt_chooses_the_same_packages() {
-    if !asked() {
+    if !asked("network", "bundles compared with apt's") {
         return;
     }
     let oracle = directory("PIBAKE_TESTBED").join("make-docker-bundle");

@@ -8,21 +8,13 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Command;
 
-use nix::unistd::{Uid, User, geteuid, getresuid};
+use nix::unistd::{Uid, User, getresuid};
 use pibake::invoker::assume;
+
+use crate::root::asked_as_root;
 
 /// Set for the child, which does its work there.
 const CHILD_DIR: &str = "PIBAKE_TEST_CHILD_DIR";
-
-/// Whether the tier was asked for; it must be possible then.
-fn tier_root() -> bool {
-    if std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "root")) {
-        assert!(geteuid().is_root(), "PIBAKE_TIER=root was asked for, but this is not root");
-        return true;
-    }
-    eprintln!("NOT RUN: tier root; ask for it with PIBAKE_TIER=root, as root");
-    false
-}
 
 fn nobody() -> User {
     User::from_name("nobody").unwrap().expect("every system has a user called nobody")
@@ -50,7 +42,7 @@ fn run_child(dir: &std::path::Path, env: &[(&str, String)]) -> (bool, String) {
 
 #[test]
 fn the_caller_behind_sudo_or_doas_owns_everything() {
-    if !tier_root() {
+    if !asked_as_root("root", "the caller behind sudo") {
         return;
     }
     let (uid, gid) = (nobody().uid, nobody().gid);
@@ -69,7 +61,7 @@ fn the_caller_behind_sudo_or_doas_owns_everything() {
 
 #[test]
 fn an_unknown_caller_is_refused() {
-    if !tier_root() {
+    if !asked_as_root("root", "the caller behind sudo") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

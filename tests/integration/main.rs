@@ -13,5 +13,8 @@ mod invoker;
 mod keys;
 mod plan;
 mod profiles;
+mod root;
 mod sources;
 mod state;
+#[path = "../tier.rs"]
+mod tier;

@@ -9,6 +9,8 @@ use pibake::config::types::{Cluster, Role};
 use pibake::config::{self, Selection, profile};
 use serde_json::Value;
 
+use crate::tier::asked;
+
 const STACK: &str = "stacks/services.yml";
 
 /// A built-in profile as it is, in an empty directory.
@@ -127,8 +129,7 @@ fn the_stack_does_not_repeat_the_mistakes() {
 /// Docker's own reader of compose files; it needs no daemon.
 #[test]
 fn docker_reads_the_stack() {
-    if !std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "docker")) {
-        eprintln!("NOT RUN: tier docker; ask for it with PIBAKE_TIER=docker, where there is a docker client");
+    if !asked("docker", "the stack before docker's own reader") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -23,6 +23,8 @@ use tempfile::TempDir;
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
+use crate::tier::asked;
+
 const MIB: usize = 1 << 20;
 
 /// Set for the child process that [`a_killed_run_leaves_nothing_that_matters`] kills.
@@ -660,8 +662,7 @@ fn a_cache_that_cannot_be_written_is_named() {
 #[test]
 fn a_full_disk_is_told_and_left_clean() {
     use nix::mount::{MsFlags, mount, umount};
-    if !std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "root")) {
-        eprintln!("NOT RUN: tier root; ask for it with PIBAKE_TIER=root, as root");
+    if !asked("root", "a full disk") {
         return;
     }
     let bench = Bench::new();

@@ -6,19 +6,10 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use nix::unistd::{User, geteuid};
+use nix::unistd::User;
 
 use super::desk::{Desk, KEY, Ran, cluster, tree};
-
-/// Whether the tier was asked for; it must be possible then.
-fn tier_root() -> bool {
-    if std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "root")) {
-        assert!(geteuid().is_root(), "PIBAKE_TIER=root was asked for, but this is not root");
-        return true;
-    }
-    eprintln!("NOT RUN: tier root; ask for it with PIBAKE_TIER=root, as root");
-    false
-}
+use crate::root::asked_as_root;
 
 fn system(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().unwrap();
@@ -105,7 +96,7 @@ fn foreign(desk: &Desk, account: &Account) -> Vec<String> {
 
 #[test]
 fn a_card_is_written_and_everything_else_stays_the_users() {
-    if !tier_root() {
+    if !asked_as_root("root", "the program run through sudo") {
         return;
     }
     let (desk, account, card, _roots) = bench("pibake-test-flash");
@@ -134,7 +125,7 @@ fn a_card_is_written_and_everything_else_stays_the_users() {
 
 #[test]
 fn the_privilege_is_for_the_card_only() {
-    if !tier_root() {
+    if !asked_as_root("root", "the program run through sudo") {
         return;
     }
     let (desk, account, _, roots) = bench("pibake-test-least");
@@ -158,7 +149,7 @@ fn the_privilege_is_for_the_card_only() {
 
 #[test]
 fn loop_devices_that_must_not_be_written() {
-    if !tier_root() {
+    if !asked_as_root("root", "the program run through sudo") {
         return;
     }
     let (desk, account, card, roots) = bench("pibake-test-mounted");

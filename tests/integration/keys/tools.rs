@@ -5,14 +5,13 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::tier::asked;
+
 const TOOLS: [&str; 7] = ["openssl", "curl", "ssh", "ssh-keygen", "sshd", "docker", "python3"];
 
 /// Whether `PIBAKE_TIER` asks for the oracles, which must then be able to run; says so if it does not.
 pub(super) fn oracles() -> bool {
-    let asked =
-        std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "oracles"));
-    if !asked {
-        eprintln!("NOT RUN: keys before openssl, ssh and docker; PIBAKE_TIER=oracles runs it");
+    if !asked("oracles", "keys before openssl, ssh and docker") {
         return false;
     }
     let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| find(tool).is_none()).collect();
