@@ -9,6 +9,8 @@ use crate::fs::metadata::{FileType, Meta};
 use crate::fs::path::FsPath;
 use crate::fs::volume::Volume;
 
+use super::types::RUN_LEVELS;
+
 /// A text longer than this is none of those meant here.
 const MAX_TEXT: u64 = 1 << 20;
 /// In the trees, longer files are known by name only. Debian's keyring has 55 KiB and grows.
@@ -86,7 +88,7 @@ const ROOT_TEXTS: [&str; 43] = [
 ];
 
 /// Directories of the root filesystem taken whole: names, modes and owners, link targets, short files.
-const ROOT_TREES: [&str; 30] = [
+const ROOT_TREES: [&str; 22] = [
     "/etc/NetworkManager",
     "/etc/apt/apt.conf.d",
     "/etc/apt/keyrings",
@@ -101,14 +103,6 @@ const ROOT_TREES: [&str; 30] = [
     "/etc/modules-load.d",
     "/etc/netplan",
     "/etc/network",
-    "/etc/rc0.d",
-    "/etc/rc1.d",
-    "/etc/rc2.d",
-    "/etc/rc3.d",
-    "/etc/rc4.d",
-    "/etc/rc5.d",
-    "/etc/rc6.d",
-    "/etc/rcS.d",
     "/etc/skel",
     "/etc/ssh",
     "/etc/sudoers.d",
@@ -171,7 +165,7 @@ impl Collected {
     /// Takes what is wanted of the root filesystem.
     pub(super) fn take_root(&mut self, root: &dyn FsReader) -> Result<(), FsError> {
         let mut collector = Collector { reader: root, volume: Volume::Root, into: self };
-        ROOT_TREES.iter().try_for_each(|path| collector.take_tree(path))?;
+        ROOT_TREES.iter().chain(&RUN_LEVELS).try_for_each(|path| collector.take_tree(path))?;
         ROOT_NAMES.iter().try_for_each(|(path, depth)| collector.take_names(path, *depth))?;
         ROOT_TEXTS.iter().try_for_each(|path| collector.take_text(path))
     }

@@ -27,6 +27,18 @@ pub enum Release {
     Trixie,
 }
 
+/// Directories of links to init scripts, one a run level.
+pub const RUN_LEVELS: [&str; 8] = [
+    "/etc/rc0.d",
+    "/etc/rc1.d",
+    "/etc/rc2.d",
+    "/etc/rc3.d",
+    "/etc/rc4.d",
+    "/etc/rc5.d",
+    "/etc/rc6.d",
+    "/etc/rcS.d",
+];
+
 /// A Debian architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -5,7 +5,7 @@ use crate::config::types::FirstBoot;
 use crate::fs::metadata::Meta;
 use crate::fs::path::FsPath;
 use crate::fs::volume::Volume;
-use crate::inventory::types::{FirstBootHook, Release};
+use crate::inventory::types::{FirstBootHook, RUN_LEVELS, Release};
 use crate::plan::change::{Action, Content, FileSpec};
 
 use super::build::Inputs;
@@ -53,17 +53,7 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) -> Option<u32> {
 
 /// Links of an init script in the directories of run levels.
 pub(super) fn rc_links(image: Image<'_>, script: &str) -> Vec<FsPath> {
-    let levels = [
-        "/etc/rc0.d",
-        "/etc/rc1.d",
-        "/etc/rc2.d",
-        "/etc/rc3.d",
-        "/etc/rc4.d",
-        "/etc/rc5.d",
-        "/etc/rc6.d",
-        "/etc/rcS.d",
-    ];
-    let entries = levels.into_iter().flat_map(|level| image.entries(Volume::Root, &path(level)));
+    let entries = RUN_LEVELS.into_iter().flat_map(|level| image.entries(Volume::Root, &path(level)));
     // S01name, K01name
     entries.filter(|link| link.name().and_then(|name| name.get(3..)) == Some(script)).collect()
 }

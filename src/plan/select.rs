@@ -106,7 +106,7 @@ fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
         ("quiet-first-boot", Offered::new()),
         ("log", Offered::new()),
         ("node-note", Offered::new()),
-        ("sudo", Offered::from([("rules", list(&sudoers(inputs)))])),
+        ("sudo", Offered::from([("rules", texts(sudoers(inputs)))])),
         ("ssh", ssh::params(inputs)),
     ];
     let script = path("/usr/lib/raspberrypi-sys-mods/regenerate_ssh_host_keys");
@@ -138,7 +138,7 @@ fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
         selected.push(("docker-images", Offered::new()));
     }
     if !system.ntp.is_empty() {
-        selected.push(("clock-ntp", Offered::from([("servers", list(&system.ntp))])));
+        selected.push(("clock-ntp", Offered::from([("servers", texts(system.ntp.iter().cloned()))])));
     }
     selected
 }
@@ -160,10 +160,6 @@ fn network_params(inputs: &Inputs<'_>) -> Offered {
 
 pub(super) fn text(text: &str) -> ParamValue {
     ParamValue::Plain(toml::Value::String(text.to_owned()))
-}
-
-pub(super) fn list(items: &[String]) -> ParamValue {
-    texts(items.iter().cloned())
 }
 
 pub(super) fn texts(items: impl IntoIterator<Item = String>) -> ParamValue {

@@ -15,7 +15,7 @@ use super::draft::{Draft, Reason};
 use super::error::PlanError;
 use super::image::{Image, path};
 use super::render::ParamValue;
-use super::select::list;
+use super::select::texts;
 use super::{sshd, swarm};
 
 /// Every kind of host key that releases make.
@@ -23,7 +23,7 @@ const KINDS: [&str; 4] = ["dsa", "ecdsa", "ed25519", "rsa"];
 
 /// What the overlay `ssh` is told: the lines of its settings.
 pub(super) fn params(inputs: &Inputs<'_>) -> BTreeMap<&'static str, ParamValue> {
-    BTreeMap::from([("settings", list(&settings(inputs)))])
+    BTreeMap::from([("settings", texts(settings(inputs)))])
 }
 
 /// Plans the host keys, and the settings where sshd reads no directory of them.
