@@ -345,10 +345,12 @@ fn worker() {
     }
 }
 
-fn start_worker(dir: &Path) -> Child {
+/// Starts one; what it leaves in `scratch` when it is killed goes with the test.
+fn start_worker(dir: &Path, scratch: &Path) -> Child {
     Command::new(std::env::current_exe().expect("there is one"))
         .args(["--exact", "state::worker", "--ignored", "--test-threads=1"])
         .env(WORKER_STATE, dir)
+        .env("TMPDIR", scratch)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
@@ -357,8 +359,9 @@ fn start_worker(dir: &Path) -> Child {
 
 #[test]
 fn processes_at_once_agree() {
-    let desk = Desk::new();
-    let mut workers = [start_worker(&desk.state_dir()), start_worker(&desk.state_dir())];
+    let (desk, scratch) = (Desk::new(), Desk::new());
+    let start = || start_worker(&desk.state_dir(), scratch.dir.path());
+    let mut workers = [start(), start()];
     for worker in &mut workers {
         assert!(worker.wait().expect("it ends").success());
     }
@@ -376,13 +379,13 @@ fn processes_at_once_agree() {
 
 #[test]
 fn a_killed_process_leaves_old_or_new() {
-    let desk = Desk::new();
+    let (desk, scratch) = (Desk::new(), Desk::new());
     let dir = desk.state_dir();
     let mut seed = None;
     let mut keys: Vec<Option<Vec<String>>> = vec![None; WORKER_NODES];
     for round in 0..20 {
         let before = tree(desk.dir.path()).len();
-        let mut worker = start_worker(&dir);
+        let mut worker = start_worker(&dir, scratch.dir.path());
         let started = Instant::now();
         while tree(desk.dir.path()).len() == before && started.elapsed() < Duration::from_secs(20) {
             thread::sleep(Duration::from_millis(1));
