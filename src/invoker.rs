@@ -5,9 +5,8 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
-use nix::unistd::{Gid, Uid, User, geteuid, getgid, getuid, seteuid};
+use nix::unistd::{Gid, Uid, User, geteuid, getgid, getuid};
 
 /// What reads the environment: `std::env::var_os` but in tests.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -57,9 +56,6 @@ pub fn assume() -> io::Result<Invoker> {
     })
 }
 
-/// The effective user id is the process's, not the thread's: one regains it at a time.
-static PRIVILEGE: Mutex<()> = Mutex::new(());
-
 impl Invoker {
     /// Nobody's caller but the process's own user.
     fn plain(env: Environment<'_>) -> io::Result<Self> {
@@ -83,9 +79,9 @@ impl Invoker {
         self.via.is_some()
     }
 
-    /// Runs `f` with root's privilege if sudo or doas lent it, and plainly otherwise. Only for opening a
-    /// device: until `f` returns, every thread of the process is privileged, and must make no files. `f` must
-    /// not call this again.
+    /// Runs `f` with root's privilege if sudo or doas lent it, and plainly otherwise. Only for opening a device:
+    /// what `f` makes is root's. Other threads, which may be making files, stay the user's; one that `f` starts
+    /// would not.
     ///
     /// # Errors
     /// When the privilege cannot be regained. Should it be impossible to give up again, the process aborts.
@@ -93,7 +89,6 @@ impl Invoker {
         if self.via.is_none() {
             return Ok(f());
         }
-        let _one_at_a_time = PRIVILEGE.lock().unwrap_or_else(PoisonError::into_inner);
         let _back = Elevated::to_root(Uid::from_raw(self.uid))?;
         Ok(f())
     }
@@ -136,14 +131,14 @@ struct Elevated {
 
 impl Elevated {
     fn to_root(user: Uid) -> io::Result<Self> {
-        seteuid(Uid::from_raw(0))?;
+        system::become_for_now(Uid::from_raw(0))?;
         Ok(Self { user })
     }
 }
 
 impl Drop for Elevated {
     fn drop(&mut self) {
-        if seteuid(self.user).is_err() {
+        if system::become_for_now(self.user).is_err() {
             // Going on as root would write files the user cannot remove.
             std::process::abort();
         }
@@ -196,8 +191,8 @@ fn invalid(variable: &str, value: &OsString) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, format!("{variable}={value:?} names no user"))
 }
 
-/// Systems with saved user ids that can be set on their own.
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "openbsd"))]
+/// Linux, where every thread has user ids of its own and the C library hides that.
+#[cfg(target_os = "linux")]
 mod system {
     use std::ffi::CString;
     use std::io;
@@ -212,18 +207,33 @@ mod system {
         setresuid(user.uid, user.uid, Uid::from_raw(0))?;
         Ok(())
     }
+
+    /// Changes the effective user of the calling thread alone.
+    pub(super) fn become_for_now(user: Uid) -> io::Result<()> {
+        let user = rustix::thread::Uid::from_raw(user.as_raw());
+        Ok(rustix::thread::set_thread_res_uid(None, user, None)?)
+    }
 }
 
-/// Elsewhere the real user id would stay root's, and children could take the privilege back.
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "openbsd")))]
+/// Elsewhere the privilege would be every thread's, or children's.
+#[cfg(not(target_os = "linux"))]
 mod system {
     use std::io;
 
-    use nix::unistd::{Gid, User};
+    use nix::unistd::{Gid, Uid, User};
 
     /// Refuses.
     pub(super) fn become_user(_user: &User, _gid: Gid) -> io::Result<()> {
-        Err(io::Error::new(io::ErrorKind::Unsupported, "run without sudo on this system"))
+        Err(unsupported())
+    }
+
+    /// Refuses.
+    pub(super) fn become_for_now(_user: Uid) -> io::Result<()> {
+        Err(unsupported())
+    }
+
+    fn unsupported() -> io::Error {
+        io::Error::new(io::ErrorKind::Unsupported, "run without sudo on this system")
     }
 }
 

@@ -7,6 +7,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Barrier;
 
 use nix::unistd::{Uid, User, getresuid};
 use pibake::invoker::assume;
@@ -52,7 +53,7 @@ fn the_caller_behind_sudo_or_doas_owns_everything() {
         let dir = tempfile::tempdir().unwrap();
         let (content, said) = run_child(dir.path(), env);
         assert!(content, "{said}");
-        for name in ["made", "made-by-command", "made-after"] {
+        for name in ["made", "made-by-command", "made-meanwhile", "made-after"] {
             let made = fs::metadata(dir.path().join(name)).unwrap();
             assert_eq!((made.uid(), made.gid()), (uid.as_raw(), gid.as_raw()), "{name}");
         }
@@ -92,6 +93,21 @@ fn child_through_sudo() {
     let opened = invoker.as_root(|| File::open(dir.join("secret"))).unwrap();
     assert!(opened.is_ok(), "{opened:?}");
     assert_eq!(ids(), dropped);
+    // What another thread makes meanwhile is not root's.
+    let (inside, made) = (Barrier::new(2), Barrier::new(2));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            inside.wait();
+            fs::write(dir.join("made-meanwhile"), "").unwrap();
+            made.wait();
+        });
+        invoker
+            .as_root(|| {
+                inside.wait();
+                made.wait();
+            })
+            .unwrap();
+    });
     let panicked = std::panic::catch_unwind(|| invoker.as_root(|| panic!("inside")));
     assert!(panicked.is_err());
     assert_eq!(ids(), dropped, "a panic kept the privilege");
