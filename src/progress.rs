@@ -13,6 +13,8 @@ pub enum Phase {
     Proving,
     /// Writing an image file.
     Baking,
+    /// Trying whether a card is as large as it claims.
+    Probing,
     /// Writing to a card.
     Writing,
     /// Reading a card back.

@@ -33,6 +33,7 @@ fn verb(phase: Phase) -> &'static str {
         Phase::Decoding => "unpacking",
         Phase::Proving => "proving",
         Phase::Baking => "baking",
+        Phase::Probing => "trying",
         Phase::Writing => "writing",
         Phase::Verifying => "verifying",
     }

@@ -66,6 +66,7 @@ fn write(
     let job = CardJob {
         image,
         ranges: ImageRanges::whole(image.size()),
+        rewrite: false,
         place: &move |offset| place(&layout, offset),
         subject: planned.node.name.clone(),
         progress: context.progress.as_ref(),

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::platform;
 
 /// Who opens, unmounts and re-reads: the caller may regain root for just these.
-pub trait Authority {
+pub trait Authority: Sync {
     /// Opens a path as the options say.
     ///
     /// # Errors

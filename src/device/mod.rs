@@ -22,11 +22,13 @@ mod usage;
 pub mod platform {
     #[cfg(target_os = "linux")]
     pub use super::linux::{
-        System, clear_direct, disk_sequence, flush_cached, forget_cached, open_options, reread_table, unmount,
+        System, clear_direct, discard, disk_sequence, flush_cached, forget_cached, open_options,
+        reread_table, unmount,
     };
     #[cfg(not(target_os = "linux"))]
     pub use super::unsupported::{
-        System, clear_direct, disk_sequence, flush_cached, forget_cached, open_options, reread_table, unmount,
+        System, clear_direct, discard, disk_sequence, flush_cached, forget_cached, open_options,
+        reread_table, unmount,
     };
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 
@@ -19,7 +20,7 @@ use super::refusal::{LookError, Refusal, Refused, Rule};
 pub struct OpenTarget {
     file: File,
     info: DeviceInfo,
-    direct: bool,
+    direct: AtomicBool,
 }
 
 impl OpenTarget {
@@ -38,25 +39,25 @@ impl OpenTarget {
     /// Whether reads and writes pass the page cache by.
     #[must_use]
     pub fn is_direct(&self) -> bool {
-        self.direct
+        self.direct.load(Ordering::Acquire)
     }
 
     /// Gives up passing the page cache by, where the device turned out not to allow it.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn clear_direct(&mut self) -> io::Result<()> {
+    pub fn clear_direct(&self) -> io::Result<()> {
         platform::clear_direct(&self.file)?;
-        self.direct = false;
+        self.direct.store(false, Ordering::Release);
         Ok(())
     }
 
-    fn identity(&mut self, edges: bool) -> io::Result<Identity> {
+    fn identity(&self, edges: bool) -> io::Result<Identity> {
         if !edges {
             return Ok(Identity::described(&self.info));
         }
         match Identity::of_open(&self.info, &self.file) {
-            Err(error) if self.direct && error.raw_os_error() == Some(Errno::EINVAL as i32) => {
+            Err(error) if self.is_direct() && error.raw_os_error() == Some(Errno::EINVAL as i32) => {
                 self.clear_direct()?;
                 Identity::of_open(&self.info, &self.file)
             }
@@ -85,7 +86,8 @@ impl ConfirmedTarget {
         let info = system.describe(path)?;
         let size = (&file).seek(SeekFrom::End(0)).map_err(failed)?;
         let diskseq = platform::disk_sequence(&file).or(info.diskseq);
-        let mut target = OpenTarget { file, info: DeviceInfo { size, diskseq, ..info }, direct };
+        let direct = AtomicBool::new(direct);
+        let target = OpenTarget { file, info: DeviceInfo { size, diskseq, ..info }, direct };
         // Unmounting writes, perhaps into the ends: they tell nothing then.
         let edges = self.identity().has_edges() && !unmounted;
         self.check_unchanged(&target.identity(edges).map_err(failed)?)?;

@@ -80,6 +80,14 @@ pub fn reread_table(_file: &File) -> io::Result<()> {
     Err(not_yet("reading a partition table again"))
 }
 
+/// Tells a device that a range holds nothing any more.
+///
+/// # Errors
+/// Always: not supported here yet.
+pub fn discard(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
+    Err(not_yet("discarding"))
+}
+
 /// Drops what the page cache holds of a whole device.
 ///
 /// # Errors
@@ -116,7 +124,8 @@ mod tests {
     use std::path::Path;
 
     use super::{
-        System, clear_direct, disk_sequence, flush_cached, forget_cached, open_options, reread_table, unmount,
+        System, clear_direct, discard, disk_sequence, flush_cached, forget_cached, open_options,
+        reread_table, unmount,
     };
     use crate::device::refusal::LookError;
 
@@ -134,6 +143,7 @@ mod tests {
             reread_table(&file).unwrap_err(),
             flush_cached(&file).unwrap_err(),
             forget_cached(&file, 0, 1).unwrap_err(),
+            discard(&file, 0, 512).unwrap_err(),
             unmount(Path::new("/mnt")).unwrap_err(),
         ] {
             assert!(error.to_string().contains("not supported yet"), "{error}");

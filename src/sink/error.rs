@@ -66,6 +66,27 @@ pub enum SinkError {
     /// The card does not hold what was written to it.
     #[error("{0}")]
     Mismatch(Mismatch),
+    /// The card is counterfeit: what is written past its real size overwrites what lies before it.
+    #[error("the card is counterfeit: it claims {claims} bytes and holds {holds}")]
+    Wraps {
+        /// Bytes that it claims.
+        claims: u64,
+        /// Bytes after which it begins anew.
+        holds: u64,
+    },
+    /// The card takes writes at its end and does not keep them.
+    #[error(
+        "the card is counterfeit or worn out: of the {claims} bytes it claims it does not keep those from offset {offset} on"
+    )]
+    Forgetful {
+        /// Bytes that it claims.
+        claims: u64,
+        /// Where something else was read than was written.
+        offset: u64,
+    },
+    /// The system has no random bytes to try the card with.
+    #[error("asking the system for random bytes: {0}")]
+    Random(getrandom::Error),
 }
 
 impl SinkError {
@@ -80,14 +101,15 @@ impl SinkError {
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Interrupted(_) => ExitCode::Interrupted,
-            Self::Mismatch(_) => ExitCode::CardMismatch,
+            Self::Mismatch(_) | Self::Wraps { .. } | Self::Forgetful { .. } => ExitCode::CardMismatch,
             Self::TooSmall { .. } => ExitCode::TargetRefused,
             Self::File { .. }
             | Self::InTheWay(_)
             | Self::Image { .. }
             | Self::ImageChanged { .. }
             | Self::Flush(_)
-            | Self::Card { .. } => ExitCode::Failed,
+            | Self::Card { .. }
+            | Self::Random(_) => ExitCode::Failed,
         }
     }
 }
@@ -95,20 +117,15 @@ impl SinkError {
 /// Where a card reads back something else than was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// The first byte that differs, from the start of the card. When a second reading agreed with what was
-    /// written, the first byte of the range that had read back wrong.
+    /// The first byte that differed after it had been written a second time, from the start of the card.
     pub offset: u64,
-    /// Whether the bytes were wrong only the first time they were read.
-    pub flaky: bool,
     /// What lies there, for a person: a partition, a file; as far as the caller could tell.
     pub place: Option<String>,
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what =
-            if self.flaky { "reads back differently each time" } else { "does not hold what was written" };
-        write!(f, "the card {what} at offset {}", self.offset)?;
+        write!(f, "the card does not hold what was written, twice, at offset {}", self.offset)?;
         match &self.place {
             Some(place) => write!(f, ", in {place}"),
             None => Ok(()),

@@ -7,7 +7,7 @@ use std::thread;
 use super::error::SinkError;
 
 /// Finished pieces a thread may have waiting to be taken: what bounds the memory.
-const WAITING: usize = 2;
+pub(super) const WAITING: usize = 2;
 
 /// As many threads as there are cores to run them.
 pub(super) fn cores() -> NonZero<usize> {

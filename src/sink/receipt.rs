@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::card::{CardReport, SpanDigest};
+use super::card::{CardReport, Mode, SpanDigest};
 use crate::device::info::DeviceInfo;
+use crate::disk::range::ByteRange;
 
 /// The version of the format; a reader refuses a higher one.
 pub const VERSION: u32 = 1;
@@ -53,20 +54,62 @@ pub struct Receipt {
     pub base: String,
     /// Size of the image in bytes.
     pub image_size: u64,
-    /// Digests of what was written.
+    /// Digests of everything in use.
     pub ranges: Vec<SpanDigest>,
     /// When writing began, as RFC 3339 writes it, in UTC.
     pub started: String,
     /// When it was proved, likewise.
     pub finished: String,
-    /// Bytes written and read back.
+    /// Whether the card was written in full or updated.
+    #[serde(default)]
+    pub mode: Mode,
+    /// Bytes of the image in use, all of them proved to be on the card.
+    #[serde(default)]
+    pub used: u64,
+    /// Bytes written.
     pub written: u64,
-    /// Bytes a second while writing.
+    /// Bytes read back after writing, and compared.
+    #[serde(default)]
+    pub read_back: u64,
+    /// Bytes that the card held already, and that were compared.
+    #[serde(default)]
+    pub equal: u64,
+    /// What had read back wrong and was written a second time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rewritten: Vec<Rewritten>,
+    /// Whether the card was discarded before it was written.
+    #[serde(default)]
+    pub discarded: bool,
+    /// Seconds spent trying the card.
+    #[serde(default)]
+    pub prepare_seconds: f64,
+    /// Seconds spent writing, and comparing in an update.
+    #[serde(default)]
+    pub write_seconds: f64,
+    /// Seconds spent reading back.
+    #[serde(default)]
+    pub verify_seconds: f64,
+    /// Bytes a second while writing, those compared included.
     pub write_rate: u64,
     /// Bytes a second while reading back.
     pub verify_rate: u64,
     /// Whether everything written was read back and compared. Only such a flash has a receipt.
     pub verified: bool,
+}
+
+/// A range that was written a second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rewritten {
+    /// Where it starts, in bytes.
+    pub offset: u64,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+impl From<&ByteRange> for Rewritten {
+    fn from(range: &ByteRange) -> Self {
+        Self { offset: range.start(), len: range.len() }
+    }
 }
 
 impl Receipt {
@@ -88,9 +131,18 @@ impl Receipt {
             ranges: report.digests().to_vec(),
             started: stamp(from.started),
             finished: stamp(from.finished),
+            mode: report.mode(),
+            used: report.used(),
             written: report.written(),
-            write_rate: rate(report.written(), report.writing()),
-            verify_rate: rate(report.written(), report.verifying()),
+            read_back: report.read_back(),
+            equal: report.equal(),
+            rewritten: report.rewritten().iter().map(Rewritten::from).collect(),
+            discarded: report.discarded(),
+            prepare_seconds: seconds(report.preparing()),
+            write_seconds: seconds(report.writing()),
+            verify_seconds: seconds(report.verifying()),
+            write_rate: rate(report.used(), report.writing()),
+            verify_rate: rate(report.read_back(), report.verifying()),
             verified: true,
         }
     }
@@ -100,6 +152,11 @@ impl Receipt {
 fn stamp(at: SystemTime) -> String {
     let at = OffsetDateTime::from(at);
     at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
+}
+
+/// Seconds to the millisecond.
+fn seconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
 /// Bytes a second; 0 when it took no time that could be measured.

@@ -166,6 +166,7 @@ fn a_loop_device_is_written_and_its_table_read_again() {
     let job = CardJob {
         image: &image,
         ranges: ImageRanges::whole(image.len() as u64),
+        rewrite: false,
         place: &|_| None,
         subject: "card".into(),
         progress: &Silent,
@@ -193,11 +194,11 @@ fn what_is_read_back_is_what_lies_on_the_medium() {
     }
     for direct in [true, false] {
         let card = Loop::new(8 * MIB);
-        let mut open = confirmed(&card.path, &Options::default()).open(&System::host(), &Own).unwrap();
+        let open = confirmed(&card.path, &Options::default()).open(&System::host(), &Own).unwrap();
         if !direct {
             open.clear_direct().unwrap();
         }
-        let mut medium = TargetMedium::new(open, &Own);
+        let medium = TargetMedium::new(open, &Own);
         let mut buffer = pibake::device::aligned::AlignedBuf::zeroed(8192);
         buffer.fill(0x11);
         medium.write_at(4096, &buffer).unwrap();

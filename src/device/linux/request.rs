@@ -23,6 +23,10 @@ mod raw {
         /// `BLKFLSBUF`: writes out and drops what is cached of the device.
         blkflsbuf, 0x12, 97
     );
+    nix::ioctl_write_ptr_bad!(
+        /// `BLKDISCARD`: tells the device that a range, offset and length in bytes, holds nothing any more.
+        blkdiscard, nix::request_code_none!(0x12, 119), [u64; 2]
+    );
     nix::ioctl_read!(
         /// `BLKGETDISKSEQ`: the number of the medium, since Linux 5.15.
         blkgetdiskseq, 0x12, 128, u64
@@ -75,6 +79,18 @@ pub fn reread_table(file: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Tells a device that a range of bytes, whole blocks, holds nothing any more.
+///
+/// # Errors
+/// When the device or its reader does not know how, or it is no block device.
+pub fn discard(file: &File, offset: u64, len: u64) -> io::Result<()> {
+    let range = [offset, len];
+    // SAFETY: the descriptor is open for the length of the call, and the kernel reads two u64 from where the
+    // reference points.
+    unsafe { raw::blkdiscard(file.as_raw_fd(), &raw const range) }?;
+    Ok(())
+}
+
 /// Drops what the page cache holds of a whole device.
 ///
 /// # Errors
@@ -120,7 +136,9 @@ mod tests {
     use std::io;
     use std::os::unix::fs::symlink;
 
-    use super::{clear_direct, disk_sequence, flush_cached, forget_cached, open_options, reread_table};
+    use super::{
+        clear_direct, discard, disk_sequence, flush_cached, forget_cached, open_options, reread_table,
+    };
 
     #[test]
     fn opening_never_creates_truncates_or_follows() {
@@ -142,6 +160,7 @@ mod tests {
         assert_eq!(disk_sequence(&file), None);
         assert!(reread_table(&file).is_err());
         assert!(flush_cached(&file).is_err());
+        assert!(discard(&file, 0, 4096).is_err());
         forget_cached(&file, 0, 4096).unwrap();
         assert!(forget_cached(&file, u64::MAX, 1).is_err());
         clear_direct(&file).unwrap();

@@ -1,7 +1,9 @@
 //! The one door to a card: a confirmed target goes in, a report comes out.
 
+use super::job::{CardFailure, CardJob, CardState};
+use super::report::CardReport;
 use super::target::TargetMedium;
-use super::writer::{CardFailure, CardJob, CardReport, CardState, write_card};
+use super::write::write_card;
 use crate::device::authority::Authority;
 use crate::device::info::{DeviceInfo, Kind};
 use crate::device::platform::System;
@@ -63,8 +65,8 @@ pub fn flash(
 ) -> Result<Flashed, FlashError> {
     let open = target.open(system, authority)?;
     let device = open.info().clone();
-    let mut medium = TargetMedium::new(open, authority);
-    let report = write_card(&mut medium, job)?;
+    let medium = TargetMedium::new(open, authority);
+    let report = write_card(&medium, job)?;
     // A loop device without partitions says no, and that is all right.
     if let (Err(error), false) = (medium.release(), matches!(device.kind, Kind::Loop(_))) {
         job.progress.event(Event::Note(format!(

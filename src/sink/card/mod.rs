@@ -1,30 +1,61 @@
-//! Writing one card so that it cannot boot before it is proved.
+//! Writing one card: only what is in use, only what differs, and so that it cannot boot before it is proved.
 //!
-//! Order (design.md section 6, rule 6): both ends are zeroed; everything but the first MiB is written, flushed,
-//! read back from the medium and compared; the first MiB, with the partition table, follows last. Each step
-//! takes the value that the step before returns, so the order cannot be broken.
+//! Order (design.md section 6, rule 6), a file each: what the card holds is [`sample`]d, both ends are
+//! [`clear`]ed, the capacity is [`probe`]d, a full write or an update is [`choose`]n and the card discarded for
+//! the former, the [`body`] is written and [`verify`]ed, and the [`head`], with the partition table, follows
+//! last. Each step takes the value that the step before returns, so the order cannot be broken.
+//!
+//! Several requests are in flight at any time, taken in rising order by a few threads
+//! ([`in_order`](super::in_order)); reading the image and hashing go on beside. Everything that a job borrows
+//! may be shared, so several cards can be written at once, each in a thread of its own.
 
+mod body;
+mod buffers;
+mod choose;
+mod clear;
+mod differ;
 mod flash;
+mod head;
+mod job;
+mod layout;
 mod medium;
+mod mend;
+mod probe;
+mod ranges;
+mod report;
+mod sample;
 mod spans;
-mod steps;
 mod target;
 #[cfg(test)]
 mod tests;
-mod writer;
+mod verify;
+mod work;
+mod write;
 
 pub use flash::{FlashError, Flashed, flash};
+pub use job::{CardFailure, CardJob, CardState};
 pub use medium::CardMedium;
-pub use spans::{ImageRanges, SpanDigest};
+pub use ranges::ImageRanges;
+pub use report::{CardReport, Mode};
+pub use spans::{Gap, SpanDigest};
 pub use target::TargetMedium;
-pub use writer::{CardFailure, CardJob, CardReport, CardState};
 
 /// Bytes at the start of a card that are written last.
 pub const HEAD: u64 = 1 << 20;
 
-/// Bytes at the end of a card that no image reaches and that are zeroed: a stale copy of a GUID partition
-/// table lies there.
+/// Bytes at the end of a card that are zeroed first: a stale copy of a GUID partition table lies there.
 pub const TAIL: u64 = 1 << 20;
 
-/// Bytes written or read at once, from one multiple of it to the next.
-pub const CHUNK: u64 = 4 << 20;
+/// The largest read or write, in bytes; each lies between two multiples of it. Larger ones are no faster on
+/// any card, and nothing can stop one that is under way.
+pub const REQUEST: u64 = 1 << 20;
+
+/// The least that a digest stands for, in bytes.
+pub const SPAN: u64 = 4 << 20;
+
+/// Requests in flight. Two keep a card busy; the others hide what reading the image takes.
+const IN_FLIGHT: usize = 4;
+
+/// The alignment of reads and writes, in bytes, wherever the card's size and the image's end allow it: what
+/// cards with blocks of 512 bytes work in as well.
+const ALIGN: u64 = 4096;

@@ -10,6 +10,7 @@ use crate::device::authority::Authority;
 use crate::device::info::Kind;
 use crate::device::open::OpenTarget;
 use crate::device::platform;
+use crate::disk::range::ByteRange;
 
 /// A confirmed and open target as a medium. Writes go past the page cache where the device allows it; where
 /// it does not, what is read back is dropped from the cache first.
@@ -37,18 +38,17 @@ impl<'a> TargetMedium<'a> {
     /// When the kernel does not read the table: a loop device without partitions says so, and whoever has no
     /// privileges. The card is written all the same.
     pub fn release(self) -> io::Result<()> {
-        if self.target.info().kind == Kind::RegularFile {
-            return Ok(());
-        }
-        self.authority.reread_table(self.target.file())
+        if self.is_device() { self.authority.reread_table(self.target.file()) } else { Ok(()) }
     }
 
     /// Runs a read or a write; when the kernel calls a direct one invalid, once more through the page cache.
-    fn attempt(&mut self, mut act: impl FnMut(&OpenTarget) -> io::Result<()>) -> io::Result<()> {
-        match act(&self.target) {
-            Err(error) if self.target.is_direct() && error.raw_os_error() == Some(Errno::EINVAL as i32) => {
+    fn attempt(&self, mut act: impl FnMut() -> io::Result<()>) -> io::Result<()> {
+        // Asked first: another thread may meanwhile be the one that finds out.
+        let direct = self.target.is_direct();
+        match act() {
+            Err(error) if direct && error.raw_os_error() == Some(Errno::EINVAL as i32) => {
                 self.target.clear_direct()?;
-                act(&self.target)
+                act()
             }
             other => other,
         }
@@ -65,23 +65,31 @@ impl CardMedium for TargetMedium<'_> {
         u64::from(self.target.info().logical_block.max(1))
     }
 
-    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.attempt(|target| target.file().write_all_at(data, offset))
+    fn is_device(&self) -> bool {
+        self.target.info().kind != Kind::RegularFile
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.attempt(|| self.target.file().write_all_at(data, offset))
+    }
+
+    fn flush(&self) -> io::Result<()> {
         self.target.file().sync_all()?;
-        if !self.target.is_direct() && self.target.info().kind != Kind::RegularFile {
+        if !self.target.is_direct() && self.is_device() {
             // Without the privilege each range is dropped before it is read.
             let _ = self.authority.flush_cached(self.target.file());
         }
         Ok(())
     }
 
-    fn read_back_at(&mut self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+    fn read_back_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         if !self.target.is_direct() {
             platform::forget_cached(self.target.file(), offset, buf.len() as u64)?;
         }
-        self.attempt(|target| target.file().read_exact_at(buf, offset))
+        self.attempt(|| self.target.file().read_exact_at(buf, offset))
+    }
+
+    fn discard(&self, range: ByteRange) -> io::Result<()> {
+        platform::discard(self.target.file(), range.start(), range.len())
     }
 }
