@@ -5,7 +5,7 @@ use std::io::{Cursor, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use liblzma::stream::{Check, MtStreamBuilder, Stream};
 use liblzma::write::XzEncoder;
 use pibake::disk::block::BlockRead;
 use pibake::interrupt::Interrupt;
-use pibake::progress::{Event, Phase, Progress};
+use pibake::progress::{Event, Phase, Progress, Silent};
 use pibake::source::error::SourceError;
 use pibake::source::format::{Format, Packing};
 use pibake::source::{BaseImage, OpenImage, open};
@@ -33,7 +33,7 @@ const CHILD_DIR: &str = "PIBAKE_TEST_CHILD_DIR";
 /// A directory with a cache in it, and everything pibake said.
 struct Bench {
     dir: TempDir,
-    events: Events,
+    events: Arc<Events>,
 }
 
 #[derive(Default)]
@@ -47,7 +47,7 @@ impl Progress for Events {
 
 impl Bench {
     fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), events: Events::default() }
+        Self { dir: tempfile::tempdir().unwrap(), events: Arc::default() }
     }
 
     /// Writes a file and lets it grow old enough to be remembered.
@@ -67,11 +67,12 @@ impl Bench {
     }
 
     fn open_expecting(&self, path: &Path, sha256: Option<[u8; 32]>) -> Result<BaseImage, SourceError> {
+        let progress: Arc<dyn Progress> = self.events.clone();
         open(&OpenImage {
             path,
             expected_sha256: sha256,
             cache_dir: &self.cache(),
-            progress: &self.events,
+            progress: &progress,
             interrupt: &Interrupt::default(),
         })
     }
@@ -633,13 +634,14 @@ fn an_interrupt_leaves_nothing() {
             }
         }
     }
-    let interrupting = Interrupting(Interrupt::default());
+    let interrupt = Interrupt::default();
+    let interrupting: Arc<dyn Progress> = Arc::new(Interrupting(interrupt.clone()));
     let opened = open(&OpenImage {
         path: &path,
         expected_sha256: None,
         cache_dir: &bench.cache(),
         progress: &interrupting,
-        interrupt: &interrupting.0,
+        interrupt: &interrupt,
     });
     assert!(matches!(opened, Err(SourceError::Interrupted(_))), "{opened:?}");
     assert_eq!(bench.images(), [] as [String; 0]);
@@ -708,7 +710,7 @@ fn a_killed_run_leaves_nothing_that_matters() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(unfinished(), "the child had finished");
-    assert_eq!(bench.images().len(), 3, "{:?}", bench.images());
+    assert_eq!(bench.images().len(), 4, "{:?}", bench.images());
     // ... and the next one that has something to unpack clears it away.
     bench.open(&bench.file("third", &zst(&disk_image()))).unwrap();
     assert!(!unfinished());
@@ -722,7 +724,7 @@ fn child_of_a_killed_run() {
         path: &dir.join("image"),
         expected_sha256: None,
         cache_dir: &dir.join("cache"),
-        progress: &pibake::progress::Silent,
+        progress: &(Arc::new(Silent) as Arc<dyn Progress>),
         interrupt: &Interrupt::default(),
     })
     .unwrap();
