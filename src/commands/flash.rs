@@ -11,6 +11,7 @@ use crate::cli::table::{Table, size};
 use crate::device::info::DeviceInfo;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
+use crate::error::{Advise, ExitCode};
 use crate::inventory::types::Layout;
 use crate::sink::card::{CardJob, ImageRanges};
 use crate::sink::receipt::{Provenance, Receipt};
@@ -29,7 +30,7 @@ pub(super) fn run(context: &Context, node: &str, wanted: &Wanted, swarm: &SwarmA
     let looked = card::look(context, wanted, sources)?;
     let state = prepare::state(context, &order.cluster)?;
     let secrets = prepare::secrets(context, &order, state.seed())?;
-    let bases = prepare::bases(context, &order)?;
+    let bases = prepare::arriving_bases(context, &order)?;
     let plans = prepare::plans_for_bake(context, &order, &bases, secrets, &state)?;
     let planned = plans.into_iter().next().with_context(|| format!("no plan was made for {node}"))?;
     planned.tell(context);
@@ -71,6 +72,7 @@ fn write(
         interrupt: &context.interrupt,
     };
     let flashed = card::flash(context, target, &job)?;
+    base.image.whole().advise(ExitCode::Failed, "download the image again, and flash the card again")?;
     let provenance = Provenance {
         cluster,
         node: &planned.node.name,
