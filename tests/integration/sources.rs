@@ -25,19 +25,19 @@ use zip::write::SimpleFileOptions;
 
 use crate::tier::asked;
 
-const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 
 /// Set for the child process that [`a_killed_run_leaves_nothing_that_matters`] kills.
 const CHILD_DIR: &str = "PIBAKE_TEST_CHILD_DIR";
 
 /// A directory with a cache in it, and everything pibake said.
-struct Bench {
+pub(crate) struct Bench {
     dir: TempDir,
-    events: Arc<Events>,
+    pub(crate) events: Arc<Events>,
 }
 
 #[derive(Default)]
-struct Events(Mutex<Vec<Event>>);
+pub(crate) struct Events(Mutex<Vec<Event>>);
 
 impl Progress for Events {
     fn event(&self, event: Event) {
@@ -46,23 +46,23 @@ impl Progress for Events {
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), events: Arc::default() }
     }
 
     /// Writes a file and lets it grow old enough to be remembered.
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.dir.path().join(name);
         fs::write(&path, bytes).unwrap();
         thread::sleep(Duration::from_millis(60));
         path
     }
 
-    fn cache(&self) -> PathBuf {
+    pub(crate) fn cache(&self) -> PathBuf {
         self.dir.path().join("cache")
     }
 
-    fn open(&self, path: &Path) -> Result<BaseImage, SourceError> {
+    pub(crate) fn open(&self, path: &Path) -> Result<BaseImage, SourceError> {
         self.open_expecting(path, None)
     }
 
@@ -89,7 +89,7 @@ impl Bench {
     }
 
     /// What is in the cache of images, but for locks.
-    fn images(&self) -> Vec<String> {
+    pub(crate) fn images(&self) -> Vec<String> {
         let Ok(found) = fs::read_dir(self.cache().join("images")) else { return Vec::new() };
         let mut names: Vec<String> =
             found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -99,7 +99,7 @@ impl Bench {
     }
 
     /// The phases that were gone through since this was last asked.
-    fn phases(&self) -> Vec<Phase> {
+    pub(crate) fn phases(&self) -> Vec<Phase> {
         let events = std::mem::take(&mut *self.events.0.lock().unwrap());
         events
             .iter()
@@ -110,7 +110,7 @@ impl Bench {
             .collect()
     }
 
-    fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         let events = self.events.0.lock().unwrap();
         let notes = events.iter().filter_map(|event| match event {
             Event::Note(note) => Some(note.clone()),
@@ -121,7 +121,7 @@ impl Bench {
 }
 
 /// A small disk: an MBR with two partitions, data here and there, holes in between, an odd size.
-fn disk_image() -> Vec<u8> {
+pub(crate) fn disk_image() -> Vec<u8> {
     let mut image = vec![0; 6 * MIB + 1536];
     for (at, kind, start, sectors) in [(446, 0x0c, 2048u32, 2048u32), (462, 0x83, 4096, 8192)] {
         image[at + 4] = kind;
@@ -138,13 +138,13 @@ fn disk_image() -> Vec<u8> {
     image
 }
 
-fn xz(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn xz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = XzEncoder::new(Vec::new(), 0);
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn xz_in_blocks(bytes: &[u8], block: u64) -> Vec<u8> {
+pub(crate) fn xz_in_blocks(bytes: &[u8], block: u64) -> Vec<u8> {
     let stream = MtStreamBuilder::new().threads(2).preset(0).check(Check::Crc64).block_size(block).encoder();
     let mut encoder = XzEncoder::new_stream(Vec::new(), stream.unwrap());
     encoder.write_all(bytes).unwrap();
@@ -182,7 +182,7 @@ fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     zip_with(files, SimpleFileOptions::default())
 }
 
-fn content(image: &BaseImage) -> Vec<u8> {
+pub(crate) fn content(image: &BaseImage) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(image.size).unwrap()];
     image.blocks.read_at(0, &mut bytes).unwrap();
     bytes
