@@ -217,7 +217,7 @@ fn any_reader_reads_what_unpacking_it_whole_gives() {
         let image = arriving(&bench, &path, bench.events.clone(), &Interrupt::default()).unwrap();
         let read = |seed: u64| {
             let mut random = fastrand::Rng::with_seed(seed);
-            for _ in 0..200 {
+            for _ in 0..80 {
                 let at = random.usize(..disk.len());
                 let len = random.usize(..=(disk.len() - at).min(200_000));
                 let mut bytes = vec![0xa5; len];
@@ -374,7 +374,10 @@ fn a_dead_decoder_is_told_not_waited_for() {
     struct Panicking;
     impl Progress for Panicking {
         fn event(&self, event: Event) {
-            assert!(!matches!(event, Event::Advance { phase: Phase::Decoding, done, .. } if done > 100_000));
+            if matches!(event, Event::Advance { phase: Phase::Decoding, done, .. } if done > 100_000) {
+                // As a panic does, without its message.
+                std::panic::resume_unwind(Box::new("no reason"));
+            }
         }
     }
     let bench = Bench::new();
