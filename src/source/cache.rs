@@ -84,13 +84,15 @@ impl Entry {
         Ok(Self { image: file("img"), sidecar: file("json"), lock: file("lock"), dir })
     }
 
-    /// The image if it is there already, else what is to be made from `packed`.
+    /// The image if it is there already, else what is to be made from `packed`, which has to have the stamp
+    /// `source`.
     ///
     /// # Errors
     /// When the packed file or the cache cannot be used, or on an interrupt.
     pub(super) fn obtain(
         &self,
         packed: Packed<'_>,
+        source: Stamp,
         progress: &dyn Progress,
         interrupt: &Interrupt,
     ) -> Result<Obtained, SourceError> {
@@ -109,7 +111,7 @@ impl Entry {
         if let Some(cached) = self.rechecked(progress, interrupt)? {
             return Ok(Obtained::Cached(cached));
         }
-        Making::new(packed, (&self.image, &self.sidecar), lock).map(Obtained::Missing)
+        Making::new(packed, source, (&self.image, &self.sidecar), lock).map(Obtained::Missing)
     }
 
     /// The image, if nothing has touched it since its content was found right.

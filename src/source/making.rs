@@ -32,12 +32,14 @@ pub(super) struct Making {
 }
 
 impl Making {
-    /// Prepares the entry with these two files, whose lock is held; nothing is unpacked yet.
+    /// Prepares the entry with these two files, whose lock is held, from `packed` as it was when it had
+    /// `source_stamp`; nothing is unpacked yet.
     ///
     /// # Errors
     /// When the packed file cannot be read, or the cache not be written.
     pub(super) fn new(
         packed: Packed<'_>,
+        source_stamp: Stamp,
         (image, sidecar): (&Path, &Path),
         lock: Lock,
     ) -> Result<Self, SourceError> {
@@ -48,8 +50,8 @@ impl Making {
             image: unfinished(image)?,
             sidecar: unfinished(sidecar)?,
             image_path: image.to_owned(),
-            source_stamp: stamp_of(&source, packed.path)?,
             source,
+            source_stamp,
             source_path: packed.path.to_owned(),
             packing: packed.packing,
             _lock: lock,

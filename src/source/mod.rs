@@ -151,7 +151,7 @@ pub fn open_arriving(request: &OpenImage<'_>) -> Result<BaseImage, SourceError> 
     }
     let (blocks, file, standing) = match format {
         Format::Raw => there(Cached { file, path: request.path.to_owned(), stamp })?,
-        Format::Packed(packing) => unpacked(request, packing, &file, &source_sha256)?,
+        Format::Packed(packing) => unpacked(request, (packing, stamp), &file, &source_sha256)?,
     };
     let size = blocks.size();
     Ok(BaseImage { blocks, file, source_sha256, size, format, standing })
@@ -165,16 +165,18 @@ fn there(raw: Cached) -> Result<Opened, SourceError> {
     Ok((Arc::new(blocks), raw.path, Standing::Whole(raw.stamp)))
 }
 
-/// The unpacked form of a packed file: from the cache, or on its way there.
+/// The unpacked form of a packed file, which had this stamp when its digest was checked: from the cache, or
+/// on its way there.
 fn unpacked(
     request: &OpenImage<'_>,
-    packing: Packing,
+    (packing, stamp): (Packing, Stamp),
     file: &File,
     source_sha256: &[u8; 32],
 ) -> Result<Opened, SourceError> {
     let packed = Packed { path: request.path, packing, file };
+    let entry = Entry::of(request.cache_dir, source_sha256)?;
     let (progress, interrupt) = (request.progress.as_ref(), request.interrupt);
-    let making = match Entry::of(request.cache_dir, source_sha256)?.obtain(packed, progress, interrupt)? {
+    let making = match entry.obtain(packed, stamp, progress, interrupt)? {
         Obtained::Cached(cached) => return there(cached),
         Obtained::Missing(making) => making,
     };
