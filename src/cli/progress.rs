@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -20,7 +20,7 @@ pub fn choose(json: bool, quiet: bool) -> Arc<dyn Progress> {
     } else if quiet {
         Arc::new(Silent)
     } else if io::stderr().is_terminal() {
-        Arc::new(Bars::default())
+        Arc::new(Bars)
     } else {
         Arc::new(Lines::default())
     }
@@ -41,19 +41,57 @@ fn verb(phase: Phase) -> &'static str {
 
 type Key = (Phase, String);
 
-/// One bar for each phase under way.
-struct Bars {
-    screen: MultiProgress,
-    bars: Mutex<HashMap<Key, ProgressBar>>,
+/// One bar for each phase under way. A process has one terminal, so there is one [`SCREEN`] for all.
+struct Bars;
+
+/// What is on the terminal, or would be.
+struct Screen {
+    shown: MultiProgress,
+    bars: HashMap<Key, ProgressBar>,
+    /// How many want nothing to be drawn, and what was to be said meanwhile.
+    quiet: usize,
+    unsaid: Vec<String>,
 }
 
-impl Default for Bars {
-    fn default() -> Self {
-        Self { screen: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()), bars: Mutex::default() }
+static SCREEN: LazyLock<Mutex<Screen>> = LazyLock::new(|| {
+    let shown = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    Mutex::new(Screen { shown, bars: HashMap::new(), quiet: 0, unsaid: Vec::new() })
+});
+
+fn screen() -> MutexGuard<'static, Screen> {
+    SCREEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As long as there is one, bars stay off the terminal; the work they stand for goes on.
+#[must_use]
+pub struct Quiet(());
+
+/// Clears the bars away, for questions and for lines that must not be drawn over.
+pub fn quiet() -> Quiet {
+    let mut screen = screen();
+    screen.quiet += 1;
+    if screen.quiet == 1 {
+        // A terminal that cannot be written to shows no question either.
+        let _ = screen.shown.clear();
+        screen.shown.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    Quiet(())
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let mut screen = screen();
+        screen.quiet -= 1;
+        if screen.quiet == 0 {
+            screen.shown.set_draw_target(ProgressDrawTarget::stderr());
+            for text in std::mem::take(&mut screen.unsaid) {
+                screen.say(text);
+            }
+        }
     }
 }
 
-impl Bars {
+impl Screen {
     fn bar(&self, phase: Phase, subject: &str, total: Option<u64>) -> ProgressBar {
         let (bar, template) = match total {
             Some(total) => (
@@ -65,34 +103,49 @@ impl Bars {
             }
         };
         let style = ProgressStyle::with_template(template).expect("the templates above are well formed");
-        let bar = self.screen.add(bar.with_style(style.progress_chars("=> ")));
+        let bar = self.shown.add(bar.with_style(style.progress_chars("=> ")));
         bar.set_prefix(verb(phase));
         bar.set_message(subject.to_owned());
         bar
+    }
+
+    fn say(&mut self, text: String) {
+        if self.quiet > 0 {
+            self.unsaid.push(text);
+        } else {
+            // Where the bars cannot take a line the note is not worth an error.
+            let _ = self.shown.println(text);
+        }
     }
 }
 
 impl Progress for Bars {
     fn event(&self, event: Event) {
-        let Ok(mut bars) = self.bars.lock() else { return };
+        let mut screen = screen();
         match event {
             Event::Start { phase, subject, total } => {
-                let bar = self.bar(phase, &subject, total);
-                bars.insert((phase, subject), bar);
+                let bar = screen.bar(phase, &subject, total);
+                screen.bars.insert((phase, subject), bar);
             }
             Event::Advance { phase, subject, done } => {
-                if let Some(bar) = bars.get(&(phase, subject)) {
+                if let Some(bar) = screen.bars.get(&(phase, subject)) {
                     bar.set_position(done);
                 }
             }
             Event::Finish { phase, subject } => {
-                if let Some(bar) = bars.remove(&(phase, subject)) {
+                if let Some(bar) = screen.bars.remove(&(phase, subject)) {
                     bar.finish_and_clear();
                 }
             }
-            // Where the bars cannot take a line the note is not worth an error.
-            Event::Note(text) => drop(self.screen.println(text)),
+            Event::Note(text) => screen.say(text),
         }
+    }
+}
+
+impl Drop for Bars {
+    /// A run that failed leaves no bar of what it did not finish.
+    fn drop(&mut self) {
+        screen().bars.clear();
     }
 }
 
@@ -163,5 +216,28 @@ impl Progress for JsonLines {
         };
         // As above: nobody may be listening.
         let _ = writeln!(io::stderr(), "{value}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bars, quiet, screen};
+    use crate::progress::{Event, Phase, Progress};
+
+    #[test]
+    fn while_it_is_quiet_bars_go_on_and_notes_wait() {
+        let (bars, phase, subject) = (Bars, Phase::Decoding, || "a.img.xz".to_owned());
+        bars.event(Event::Start { phase, subject: subject(), total: Some(10) });
+        let (one, other) = (quiet(), quiet());
+        bars.event(Event::Note("a note".into()));
+        bars.event(Event::Advance { phase, subject: subject(), done: 7 });
+        drop(one);
+        assert_eq!(screen().unsaid, ["a note"], "somebody still asks");
+        assert!(screen().shown.is_hidden());
+        drop(other);
+        assert!(screen().unsaid.is_empty());
+        assert_eq!(screen().bars[&(phase, subject())].position(), 7);
+        bars.event(Event::Finish { phase, subject: subject() });
+        assert!(screen().bars.is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
+use super::progress::quiet;
 use crate::config::types::Secret;
 
 /// Whether there is a person at a terminal to ask.
@@ -18,6 +19,7 @@ pub fn secret(text: &str) -> io::Result<Secret> {
     if !somebody_there() {
         return Err(io::Error::other("there is no terminal to ask at"));
     }
+    let _quiet = quiet();
     rpassword::prompt_password(format!("{text}: ")).map(Secret::new)
 }
 
@@ -26,6 +28,7 @@ pub fn secret(text: &str) -> io::Result<Secret> {
 /// # Errors
 /// When the terminal cannot be written or read, or is closed.
 pub fn line(question: &str) -> io::Result<String> {
+    let _quiet = quiet();
     let mut err = io::stderr();
     write!(err, "{question} ")?;
     err.flush()?;

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cli::progress::quiet;
 use crate::cli::prompt;
 use crate::cli::survey::in_short;
 use crate::cli::table::{printable, size};
@@ -81,6 +82,8 @@ pub(super) fn confirm(
     let consent = if context.common.yes {
         given(wanted)
     } else {
+        // The image may still be on its way.
+        let _quiet = quiet();
         show(context, &looked.info, node, image_size);
         ask(&assessment)?
     };

@@ -11,6 +11,7 @@ use crate::cli::table::{Table, size};
 use crate::device::info::DeviceInfo;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
+use crate::error::{Advise, ExitCode};
 use crate::inventory::types::Layout;
 use crate::sink::card::{CardJob, ImageRanges};
 use crate::sink::receipt::{Provenance, Receipt};
@@ -30,7 +31,7 @@ pub(super) fn run(context: &Context, node: &str, wanted: &Wanted, swarm: &SwarmA
     let state = prepare::state(context, &order.cluster)?;
     let secrets = prepare::secrets(context, &order, state.seed())?;
     let identities = prepare::identities(context, &order, &state)?;
-    let bases = prepare::bases(context, &order)?;
+    let bases = prepare::arriving_bases(context, &order)?;
     let plans = prepare::plans_for_bake(context, &order, &bases, secrets, identities, &state)?;
     let planned = plans.into_iter().next().with_context(|| format!("no plan was made for {node}"))?;
     planned.tell(context);
@@ -73,6 +74,7 @@ fn write(
         interrupt: &context.interrupt,
     };
     let flashed = card::flash(context, target, &job)?;
+    base.image.whole().advise(ExitCode::Failed, "download the image again, and flash the card again")?;
     let provenance = Provenance {
         cluster,
         node: &planned.node.name,

@@ -43,7 +43,7 @@ fn open(context: &Context, target: &Path) -> anyhow::Result<Arc<dyn BlockRead>> 
         path: target,
         expected_sha256: None,
         cache_dir: &context.cache_dir,
-        progress: context.progress.as_ref(),
+        progress: &context.progress,
         interrupt: &context.interrupt,
     };
     match source::open(&request) {

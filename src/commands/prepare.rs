@@ -18,6 +18,7 @@ use crate::inventory::{self, types::Inventory};
 use crate::plan::change::Plan;
 use crate::plan::{Inputs, build, overlay_names, secret_params};
 use crate::seed::Seed;
+use crate::source::error::SourceError;
 use crate::source::{self, BaseImage, OpenImage};
 use crate::state::identity::NodeIdentity;
 use crate::state::{Authorities, State};
@@ -100,11 +101,21 @@ fn pick(cluster: &Cluster, wanted: &NodeArgs) -> anyhow::Result<Vec<Node>> {
 
 /// Opens every image and looks into it.
 pub(super) fn bases(context: &Context, order: &Order) -> anyhow::Result<Bases> {
+    bases_by(source::open, context, order)
+}
+
+/// Opens every image and looks into it, while it may still be on its way into the cache: whoever makes
+/// something from one asks [`BaseImage::whole`] before that is handed over.
+pub(super) fn arriving_bases(context: &Context, order: &Order) -> anyhow::Result<Bases> {
+    bases_by(source::open_arriving, context, order)
+}
+
+fn bases_by(open: Open, context: &Context, order: &Order) -> anyhow::Result<Bases> {
     let mut bases = BTreeMap::new();
     for node in &order.nodes {
         let Some(path) = &node.image.source else { continue };
         if !bases.contains_key(path) {
-            let base = open_base(context, path, node.image.sha256)?;
+            let base = open_base_by(open, context, path, node.image.sha256)?;
             bases.insert(path.clone(), base);
         }
     }
@@ -117,15 +128,27 @@ pub(super) fn open_base(
     path: &Path,
     expected_sha256: Option<[u8; 32]>,
 ) -> anyhow::Result<Base> {
+    open_base_by(source::open, context, path, expected_sha256)
+}
+
+/// How an image is opened.
+type Open = fn(&OpenImage<'_>) -> Result<BaseImage, SourceError>;
+
+fn open_base_by(
+    open: Open,
+    context: &Context,
+    path: &Path,
+    expected_sha256: Option<[u8; 32]>,
+) -> anyhow::Result<Base> {
     let request = OpenImage {
         path,
         expected_sha256,
         cache_dir: &context.cache_dir,
-        progress: context.progress.as_ref(),
+        progress: &context.progress,
         interrupt: &context.interrupt,
     };
-    let image = source::open(&request)
-        .advise(ExitCode::Failed, "download the image again, or name another with --image")?;
+    let image =
+        open(&request).advise(ExitCode::Failed, "download the image again, or name another with --image")?;
     let inventory =
         inventory::take(&image.blocks).with_context(|| format!("looking into {}", path.display())).advise(
             ExitCode::Failed,

@@ -18,9 +18,9 @@ use super::decode::Packed;
 use super::digests::parse_digest;
 use super::error::SourceError;
 use super::hash::{sha256_of, subject_of};
-use super::lock::{Lock, PART, replace, unfinished};
+use super::lock::{Lock, PART, replace};
+use super::making::Making;
 use super::stamp::Stamp;
-use super::unpack::unpack;
 
 const VERSION: u32 = 1;
 
@@ -39,9 +39,17 @@ pub(super) struct Cached {
     pub(super) stamp: Stamp,
 }
 
+/// What a cache has of an entry.
+pub(super) enum Obtained {
+    /// All of it.
+    Cached(Cached),
+    /// Nothing yet.
+    Missing(Making),
+}
+
 /// What is written beside an image.
 #[derive(Serialize, Deserialize)]
-struct Sidecar {
+pub(super) struct Sidecar {
     version: u32,
     /// Bytes of the image.
     size: u64,
@@ -49,6 +57,18 @@ struct Sidecar {
     sha256: String,
     /// The image file's, when it was last found right.
     stamp: Stamp,
+}
+
+impl Sidecar {
+    /// For an image of this size and content in a file with this stamp.
+    pub(super) fn new(size: u64, sha256: &[u8; 32], stamp: Stamp) -> Self {
+        Self { version: VERSION, size, sha256: data_encoding::HEXLOWER.encode(sha256), stamp }
+    }
+
+    /// The way it is written.
+    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+        Ok(serde_json::to_vec(self)?)
+    }
 }
 
 impl Entry {
@@ -64,32 +84,34 @@ impl Entry {
         Ok(Self { image: file("img"), sidecar: file("json"), lock: file("lock"), dir })
     }
 
-    /// The image, unpacked from `packed` unless it is there already.
+    /// The image if it is there already, else what is to be made from `packed`, which has to have the stamp
+    /// `source`.
     ///
     /// # Errors
-    /// Whatever is wrong with the packed file, no space, or an interrupt; then no entry is left behind.
+    /// When the packed file or the cache cannot be used, or on an interrupt.
     pub(super) fn obtain(
         &self,
         packed: Packed<'_>,
+        source: Stamp,
         progress: &dyn Progress,
         interrupt: &Interrupt,
-    ) -> Result<Cached, SourceError> {
+    ) -> Result<Obtained, SourceError> {
         if let Some(cached) = self.unchanged()? {
-            return Ok(cached);
+            return Ok(Obtained::Cached(cached));
         }
-        let _lock = Lock::take(&self.lock, interrupt, || {
+        let lock = Lock::take(&self.lock, interrupt, || {
             let name = subject_of(packed.path);
             progress.event(Event::Note(format!("waiting for another pibake that unpacks {name}")));
         })?;
         self.sweep().map_err(SourceError::io("cleaning up", &self.dir))?;
         // Somebody else may have made it while this one waited.
         if let Some(cached) = self.unchanged()? {
-            return Ok(cached);
+            return Ok(Obtained::Cached(cached));
         }
         if let Some(cached) = self.rechecked(progress, interrupt)? {
-            return Ok(cached);
+            return Ok(Obtained::Cached(cached));
         }
-        self.make(packed, progress, interrupt)
+        Making::new(packed, source, (&self.image, &self.sidecar), lock).map(Obtained::Missing)
     }
 
     /// The image, if nothing has touched it since its content was found right.
@@ -110,34 +132,14 @@ impl Entry {
             && Some(sha256_of(&cached.file, &self.image, progress, interrupt)?)
                 == parse_digest(&sidecar.sha256);
         if right {
-            self.write_sidecar(&Sidecar { stamp: cached.stamp, ..sidecar })?;
+            let bytes = Sidecar { stamp: cached.stamp, ..sidecar }.to_bytes();
+            let written = bytes.and_then(|bytes| replace(&self.sidecar, &bytes));
+            written.map_err(SourceError::io("writing", &self.sidecar))?;
             return Ok(Some(cached));
         }
         let note = format!("{} is not what was unpacked there: unpacking again", self.image.display());
         progress.event(Event::Note(note));
         Ok(None)
-    }
-
-    fn make(
-        &self,
-        packed: Packed<'_>,
-        progress: &dyn Progress,
-        interrupt: &Interrupt,
-    ) -> Result<Cached, SourceError> {
-        let source = Stamp::of(&packed.file.metadata().map_err(SourceError::io("looking at", packed.path))?);
-        let (file, part) = unfinished(&self.image).map_err(SourceError::io("making", &self.image))?;
-        let unpacked = unpack(packed, &file, &self.image, progress, interrupt)?;
-        let still = packed.file.metadata().map_err(SourceError::io("looking at", packed.path))?;
-        if Stamp::of(&still) != source {
-            return Err(SourceError::Changed { path: packed.path.into() });
-        }
-        let placed = part.persist(&self.image).map_err(io::Error::from);
-        placed.and_then(|()| sync_dir(&self.dir)).map_err(SourceError::io("placing", &self.image))?;
-        // Only now: renaming a file changes its change time.
-        let stamp = Stamp::of(&file.metadata().map_err(SourceError::io("looking at", &self.image))?);
-        let sha256 = data_encoding::HEXLOWER.encode(&unpacked.sha256);
-        self.write_sidecar(&Sidecar { version: VERSION, size: unpacked.size, sha256, stamp })?;
-        Ok(Cached { file, path: self.image.clone(), stamp })
     }
 
     fn open_image(&self) -> Result<Option<Cached>, SourceError> {
@@ -153,13 +155,6 @@ impl Entry {
     fn read_sidecar(&self) -> Option<Sidecar> {
         let sidecar: Sidecar = serde_json::from_slice(&fs::read(&self.sidecar).ok()?).ok()?;
         (sidecar.version == VERSION).then_some(sidecar)
-    }
-
-    fn write_sidecar(&self, sidecar: &Sidecar) -> Result<(), SourceError> {
-        let bytes = serde_json::to_vec(sidecar).map_err(io::Error::from);
-        bytes
-            .and_then(|bytes| replace(&self.sidecar, &bytes))
-            .map_err(SourceError::io("writing", &self.sidecar))
     }
 
     /// Removes what killed runs left unfinished: the `.part` files whose lock nobody holds. This entry's
@@ -182,9 +177,4 @@ impl Entry {
         }
         Ok(())
     }
-}
-
-/// Makes a rename in `dir` last.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
 }

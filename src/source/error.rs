@@ -3,13 +3,14 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::interrupt::Interrupted;
 
 use super::format::{Format, Packing};
 
-/// Why a base image cannot be used.
-#[derive(Debug, thiserror::Error)]
+/// Why a base image cannot be used. Several readers may be told the same.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum SourceError {
     /// Nothing has that name.
     #[error("no such image file: {}", path.display())]
@@ -138,15 +139,27 @@ pub enum SourceError {
         /// To what.
         path: PathBuf,
         /// What the system answered.
-        source: io::Error,
+        source: Arc<io::Error>,
     },
 }
 
 impl SourceError {
     /// For `map_err`: what was being done, and to what.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| SourceError::Io { doing, path: path.to_owned(), source }
+        move |source| SourceError::Io { doing, path: path.to_owned(), source: Arc::new(source) }
     }
+}
+
+/// Why bytes of an image that is being unpacked cannot be read: what readers get in an [`io::Error`].
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("reading what {} unpacks to at byte {offset}", path.display())]
+pub struct NotUnpacked {
+    /// The file as published.
+    pub path: PathBuf,
+    /// Where in the image it was to be read.
+    pub offset: u64,
+    /// What went wrong with unpacking it.
+    pub source: SourceError,
 }
 
 /// A digest the way `sha256sum` prints it.

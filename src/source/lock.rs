@@ -61,15 +61,43 @@ impl Lock {
     }
 }
 
-/// The unfinished form of the file at `path`: removed when dropped before it is given that name. Whoever
-/// makes one holds the lock that goes with `path`.
-///
-/// # Errors
-/// When it cannot be made.
-pub(super) fn unfinished(path: &Path) -> io::Result<(File, TempPath)> {
-    let part = part_of(path);
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(&part)?;
-    Ok((file, TempPath::try_from_path(part)?))
+/// The unfinished form of a file: removed when dropped before it is given its name.
+pub(super) struct Unfinished {
+    /// Open for reading and writing.
+    pub(super) file: File,
+    part: TempPath,
+    path: PathBuf,
+}
+
+impl Unfinished {
+    /// Makes the unfinished form of the file at `path`; whoever does holds the lock that goes with that.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub(super) fn make(path: &Path) -> io::Result<Self> {
+        let part = part_of(path);
+        let file = File::options().read(true).write(true).create(true).truncate(true).open(&part)?;
+        Ok(Self { file, part: TempPath::try_from_path(part)?, path: path.to_owned() })
+    }
+
+    /// Gives it its name, in place of what had that.
+    ///
+    /// # Errors
+    /// When it cannot be renamed; what was there before is there still.
+    pub(super) fn place(self) -> io::Result<File> {
+        self.part.persist(&self.path)?;
+        Ok(self.file)
+    }
+
+    /// Fills it and gives it its name, durably.
+    ///
+    /// # Errors
+    /// When it cannot be written; what was there before is there still.
+    pub(super) fn place_with(mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.sync_all()?;
+        self.place().map(drop)
+    }
 }
 
 /// Replaces the file at `path` in one step, durably.
@@ -77,11 +105,7 @@ pub(super) fn unfinished(path: &Path) -> io::Result<(File, TempPath)> {
 /// # Errors
 /// When it cannot be written; what was there before is there still.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let (mut file, part) = unfinished(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    part.persist(path)?;
-    Ok(())
+    Unfinished::make(path)?.place_with(bytes)
 }
 
 fn part_of(path: &Path) -> PathBuf {
@@ -96,7 +120,7 @@ mod tests {
     use std::cell::Cell;
     use std::fs;
 
-    use super::{Lock, replace, unfinished};
+    use super::{Lock, Unfinished, replace};
     use crate::interrupt::Interrupt;
     use crate::source::error::SourceError;
 
@@ -130,7 +154,7 @@ mod tests {
         let path = dir.path().join("file");
         replace(&path, b"one").unwrap();
         replace(&path, b"two").unwrap();
-        drop(unfinished(&path).unwrap());
+        drop(Unfinished::make(&path).unwrap());
         assert_eq!(fs::read(&path).unwrap(), b"two");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }

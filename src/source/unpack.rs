@@ -16,10 +16,11 @@ use std::thread;
 
 use sha2::{Digest, Sha256};
 
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, Interrupted};
 use crate::progress::{Event, Phase, Progress};
 
-use super::decode::{Chunk, Output, Packed, Pool, decode};
+use super::arrival::Arrival;
+use super::decode::{Chunk, Decoded, Layout, Output, Packed, Pool, decode};
 use super::error::SourceError;
 use super::format::{Content, Format, HEAD, furthest_partition_end, recognise};
 use super::hash::subject_of;
@@ -41,15 +42,17 @@ pub(super) struct Unpacked {
     pub(super) sha256: [u8; 32],
 }
 
-/// Unpacks into `target`, an empty file called `target_path`, and flushes it to the disk.
+/// Unpacks into `target`, an empty file called `target_path`, and flushes it to the disk. `arrival` hears of
+/// every piece that can be read from there; of none before the image is known to be one.
 ///
 /// # Errors
 /// Whatever is wrong with the packed file or with what it holds, no space, or an interrupt; `target` then
 /// holds part of the image.
 pub(super) fn unpack(
     packed: Packed<'_>,
-    target: &File,
-    target_path: &Path,
+    layout: &Layout,
+    arrival: &Arrival,
+    (target, target_path): (&File, &Path),
     progress: &dyn Progress,
     interrupt: &Interrupt,
 ) -> Result<Unpacked, SourceError> {
@@ -62,10 +65,10 @@ pub(super) fn unpack(
     let (chunks, from_decoder) = sync_channel(DEPTH);
     let (runs, from_writer) = channel();
     let output = Output::new(chunks, Arc::clone(&pool));
-    let mut writer =
-        Writer { packed, target, target_path, size: 0, head_checked: false, partitions_end: None };
+    let mut writer = Writer::new(packed, layout.size(), arrival, target, target_path);
+    writer.begin()?;
     let sha256 = thread::scope(|threads| {
-        let decoder = threads.spawn(move || decode(packed, output));
+        let decoder = threads.spawn(move || decode(packed, layout, arrival, output));
         let hasher = threads.spawn(move || hash(target, &from_writer));
         // Takes both channels' ends along, so that the other threads end whatever becomes of the writer.
         let written = writer.take_all(from_decoder, runs, &pool, interrupt, |done| {
@@ -134,48 +137,93 @@ struct Writer<'a> {
     head_checked: bool,
     /// How far the image must reach to hold its partitions.
     partitions_end: Option<u64>,
+    /// What the size will be, where that is known beforehand.
+    promised: Option<u64>,
+    arrival: &'a Arrival,
+    /// Pieces that are complete and not told of, as it is not known yet whether this is a disk image.
+    held_back: Vec<usize>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(
+        packed: Packed<'a>,
+        promised: Option<u64>,
+        arrival: &'a Arrival,
+        target: &'a File,
+        target_path: &'a Path,
+    ) -> Self {
+        let (size, head_checked, partitions_end, held_back) = (0, false, None, Vec::new());
+        Self { packed, target, target_path, size, head_checked, partitions_end, promised, arrival, held_back }
+    }
+
+    /// Gives the file the size that it will have, so that it can be read in the meantime.
+    fn begin(&self) -> Result<(), SourceError> {
+        let Some(size) = self.promised else { return Ok(()) };
+        if size > SIZE_LIMIT {
+            return Err(self.too_large());
+        }
+        self.target.set_len(size).map_err(|error| self.write_failed(error))
+    }
+
     fn take_all(
         &mut self,
-        chunks: Receiver<Chunk>,
+        decoded: Receiver<Decoded>,
         written: Sender<Run>,
         pool: &Pool,
         interrupt: &Interrupt,
         mut report: impl FnMut(u64),
     ) -> Result<(), SourceError> {
         let mut done = 0;
-        for Chunk { offset, bytes, consumed } in chunks {
+        for decoded in decoded {
             interrupt.check()?;
-            if offset == 0 && bytes.len() >= HEAD {
-                self.check_head(&bytes)?;
+            if self.arrival.is_abandoned() {
+                return Err(Interrupted.into());
             }
-            let len = bytes.len() as u64;
-            let end = offset
-                .checked_add(len)
-                .filter(|end| *end <= SIZE_LIMIT)
-                .ok_or_else(|| SourceError::TooLarge { path: self.packed.path.into(), limit: SIZE_LIMIT })?;
-            self.write(offset, &bytes).map_err(|error| self.write_failed(error))?;
-            self.size = self.size.max(end);
-            pool.put(bytes);
-            // The hasher leaves early only when it cannot read, and then says so itself.
-            let _ = written.send((offset, len));
-            done += consumed;
-            report(done);
+            match decoded {
+                Decoded::Chunk(chunk) => {
+                    self.take(&chunk)?;
+                    // The hasher leaves early only when it cannot read, and then says so itself.
+                    let _ = written.send((chunk.offset, chunk.bytes.len() as u64));
+                    done += chunk.consumed;
+                    pool.put(chunk.bytes);
+                    report(done);
+                }
+                Decoded::Piece(index) => self.held_back.push(index),
+            }
+            if self.head_checked {
+                self.held_back.drain(..).for_each(|index| self.arrival.arrived(index));
+            }
         }
         Ok(())
     }
 
-    /// Stops a file that holds no disk image before it was unpacked for minutes.
+    fn take(&mut self, chunk: &Chunk) -> Result<(), SourceError> {
+        if chunk.offset == 0 && chunk.bytes.len() >= HEAD {
+            self.check_head(&chunk.bytes)?;
+        }
+        let end = chunk.offset.checked_add(chunk.bytes.len() as u64).filter(|end| *end <= SIZE_LIMIT);
+        self.size = self.size.max(end.ok_or_else(|| self.too_large())?);
+        self.write(chunk.offset, &chunk.bytes).map_err(|error| self.write_failed(error))
+    }
+
+    /// Stops a file that holds no disk image, or part of one, before it was unpacked for minutes.
     fn check_head(&mut self, head: &[u8]) -> Result<(), SourceError> {
         let path = self.packed.path.to_owned();
-        self.head_checked = true;
         self.partitions_end = furthest_partition_end(head);
         match recognise(head) {
-            Content::Image(Format::Raw) => Ok(()),
-            Content::Image(Format::Packed(inner)) => Err(SourceError::Nested { path, inner }),
-            Content::Other(what) => Err(SourceError::LooksLike { path, packed: true, what }),
+            Content::Image(Format::Raw) => {}
+            Content::Image(Format::Packed(inner)) => return Err(SourceError::Nested { path, inner }),
+            Content::Other(what) => return Err(SourceError::LooksLike { path, packed: true, what }),
+        }
+        self.head_checked = true;
+        self.promised.map_or(Ok(()), |size| self.check_size(size))
+    }
+
+    /// Whether an image of this size holds all its partitions.
+    fn check_size(&self, size: u64) -> Result<(), SourceError> {
+        match self.partitions_end.filter(|end| *end > size) {
+            Some(needed) => Err(cut_short(self.packed.path, size, needed)),
+            None => Ok(()),
         }
     }
 
@@ -199,11 +247,13 @@ impl Writer<'_> {
             read_padded(self.target, &mut head, 0).map_err(SourceError::io("reading", self.target_path))?;
             self.check_head(&head)?;
         }
-        if let Some(needed) = self.partitions_end.filter(|end| *end > self.size) {
-            return Err(cut_short(self.packed.path, self.size, needed));
-        }
+        self.check_size(self.size)?;
         self.target.set_len(self.size).map_err(|error| self.write_failed(error))?;
         self.target.sync_all().map_err(|error| self.write_failed(error))
+    }
+
+    fn too_large(&self) -> SourceError {
+        SourceError::TooLarge { path: self.packed.path.into(), limit: SIZE_LIMIT }
     }
 
     fn write_failed(&self, error: io::Error) -> SourceError {

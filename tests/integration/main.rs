@@ -1,5 +1,6 @@
 //! The program and the library from outside: one binary, a module a subject.
 
+mod arriving;
 mod arrows;
 mod cli;
 mod cluster_file;

@@ -5,7 +5,7 @@ use std::io::{Cursor, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use liblzma::stream::{Check, MtStreamBuilder, Stream};
 use liblzma::write::XzEncoder;
 use pibake::disk::block::BlockRead;
 use pibake::interrupt::Interrupt;
-use pibake::progress::{Event, Phase, Progress};
+use pibake::progress::{Event, Phase, Progress, Silent};
 use pibake::source::error::SourceError;
 use pibake::source::format::{Format, Packing};
 use pibake::source::{BaseImage, OpenImage, open};
@@ -25,19 +25,19 @@ use zip::write::SimpleFileOptions;
 
 use crate::tier::asked;
 
-const MIB: usize = 1 << 20;
+pub(crate) const MIB: usize = 1 << 20;
 
 /// Set for the child process that [`a_killed_run_leaves_nothing_that_matters`] kills.
 const CHILD_DIR: &str = "PIBAKE_TEST_CHILD_DIR";
 
 /// A directory with a cache in it, and everything pibake said.
-struct Bench {
+pub(crate) struct Bench {
     dir: TempDir,
-    events: Events,
+    pub(crate) events: Arc<Events>,
 }
 
 #[derive(Default)]
-struct Events(Mutex<Vec<Event>>);
+pub(crate) struct Events(Mutex<Vec<Event>>);
 
 impl Progress for Events {
     fn event(&self, event: Event) {
@@ -46,32 +46,33 @@ impl Progress for Events {
 }
 
 impl Bench {
-    fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), events: Events::default() }
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), events: Arc::default() }
     }
 
     /// Writes a file and lets it grow old enough to be remembered.
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.dir.path().join(name);
         fs::write(&path, bytes).unwrap();
         thread::sleep(Duration::from_millis(60));
         path
     }
 
-    fn cache(&self) -> PathBuf {
+    pub(crate) fn cache(&self) -> PathBuf {
         self.dir.path().join("cache")
     }
 
-    fn open(&self, path: &Path) -> Result<BaseImage, SourceError> {
+    pub(crate) fn open(&self, path: &Path) -> Result<BaseImage, SourceError> {
         self.open_expecting(path, None)
     }
 
     fn open_expecting(&self, path: &Path, sha256: Option<[u8; 32]>) -> Result<BaseImage, SourceError> {
+        let progress: Arc<dyn Progress> = self.events.clone();
         open(&OpenImage {
             path,
             expected_sha256: sha256,
             cache_dir: &self.cache(),
-            progress: &self.events,
+            progress: &progress,
             interrupt: &Interrupt::default(),
         })
     }
@@ -88,7 +89,7 @@ impl Bench {
     }
 
     /// What is in the cache of images, but for locks.
-    fn images(&self) -> Vec<String> {
+    pub(crate) fn images(&self) -> Vec<String> {
         let Ok(found) = fs::read_dir(self.cache().join("images")) else { return Vec::new() };
         let mut names: Vec<String> =
             found.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -98,7 +99,7 @@ impl Bench {
     }
 
     /// The phases that were gone through since this was last asked.
-    fn phases(&self) -> Vec<Phase> {
+    pub(crate) fn phases(&self) -> Vec<Phase> {
         let events = std::mem::take(&mut *self.events.0.lock().unwrap());
         events
             .iter()
@@ -109,7 +110,7 @@ impl Bench {
             .collect()
     }
 
-    fn notes(&self) -> Vec<String> {
+    pub(crate) fn notes(&self) -> Vec<String> {
         let events = self.events.0.lock().unwrap();
         let notes = events.iter().filter_map(|event| match event {
             Event::Note(note) => Some(note.clone()),
@@ -120,7 +121,7 @@ impl Bench {
 }
 
 /// A small disk: an MBR with two partitions, data here and there, holes in between, an odd size.
-fn disk_image() -> Vec<u8> {
+pub(crate) fn disk_image() -> Vec<u8> {
     let mut image = vec![0; 6 * MIB + 1536];
     for (at, kind, start, sectors) in [(446, 0x0c, 2048u32, 2048u32), (462, 0x83, 4096, 8192)] {
         image[at + 4] = kind;
@@ -137,13 +138,13 @@ fn disk_image() -> Vec<u8> {
     image
 }
 
-fn xz(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn xz(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = XzEncoder::new(Vec::new(), 0);
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
-fn xz_in_blocks(bytes: &[u8], block: u64) -> Vec<u8> {
+pub(crate) fn xz_in_blocks(bytes: &[u8], block: u64) -> Vec<u8> {
     let stream = MtStreamBuilder::new().threads(2).preset(0).check(Check::Crc64).block_size(block).encoder();
     let mut encoder = XzEncoder::new_stream(Vec::new(), stream.unwrap());
     encoder.write_all(bytes).unwrap();
@@ -181,7 +182,7 @@ fn zip_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     zip_with(files, SimpleFileOptions::default())
 }
 
-fn content(image: &BaseImage) -> Vec<u8> {
+pub(crate) fn content(image: &BaseImage) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(image.size).unwrap()];
     image.blocks.read_at(0, &mut bytes).unwrap();
     bytes
@@ -633,13 +634,14 @@ fn an_interrupt_leaves_nothing() {
             }
         }
     }
-    let interrupting = Interrupting(Interrupt::default());
+    let interrupt = Interrupt::default();
+    let interrupting: Arc<dyn Progress> = Arc::new(Interrupting(interrupt.clone()));
     let opened = open(&OpenImage {
         path: &path,
         expected_sha256: None,
         cache_dir: &bench.cache(),
         progress: &interrupting,
-        interrupt: &interrupting.0,
+        interrupt: &interrupt,
     });
     assert!(matches!(opened, Err(SourceError::Interrupted(_))), "{opened:?}");
     assert_eq!(bench.images(), [] as [String; 0]);
@@ -708,7 +710,7 @@ fn a_killed_run_leaves_nothing_that_matters() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(unfinished(), "the child had finished");
-    assert_eq!(bench.images().len(), 3, "{:?}", bench.images());
+    assert_eq!(bench.images().len(), 4, "{:?}", bench.images());
     // ... and the next one that has something to unpack clears it away.
     bench.open(&bench.file("third", &zst(&disk_image()))).unwrap();
     assert!(!unfinished());
@@ -722,7 +724,7 @@ fn child_of_a_killed_run() {
         path: &dir.join("image"),
         expected_sha256: None,
         cache_dir: &dir.join("cache"),
-        progress: &pibake::progress::Silent,
+        progress: &(Arc::new(Silent) as Arc<dyn Progress>),
         interrupt: &Interrupt::default(),
     })
     .unwrap();

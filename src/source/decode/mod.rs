@@ -15,8 +15,10 @@ use std::io;
 use std::path::Path;
 
 use input::Input;
-pub(super) use output::{Chunk, Output, Pool};
+pub(super) use output::{Chunk, Decoded, Output, Pool};
+use xz_blocks::Blocks;
 
+use super::arrival::Arrival;
 use super::error::SourceError;
 use super::format::{Format, Packing};
 
@@ -35,14 +37,60 @@ pub(super) struct Packed<'a> {
     pub(super) file: &'a File,
 }
 
-/// Unpacks all of `packed` into `out`.
+/// How a packed file is gone through.
+pub(super) enum Layout {
+    /// From its beginning to its end; only there it shows how much it unpacks to.
+    InOrder,
+    /// In pieces that need nothing of one another: the blocks of an .xz file.
+    Pieces(Blocks),
+}
+
+impl Layout {
+    /// Looks at the frame of `packed`, not at its data.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn of(packed: Packed<'_>) -> Result<Self, SourceError> {
+        let blocks = match packed.packing {
+            Packing::Xz => xz::find_blocks(packed)?,
+            Packing::Zst | Packing::Gz | Packing::Zip => None,
+        };
+        Ok(blocks.map_or(Layout::InOrder, Layout::Pieces))
+    }
+
+    /// Where in the image each piece ends; empty when there is but one way through.
+    pub(super) fn ends(&self) -> Vec<u64> {
+        match self {
+            Layout::InOrder => Vec::new(),
+            Layout::Pieces(blocks) => blocks.ends().collect(),
+        }
+    }
+
+    /// Bytes of the image, where that is known beforehand.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Layout::InOrder => None,
+            Layout::Pieces(blocks) => blocks.ends().last(),
+        }
+    }
+}
+
+/// Unpacks all of `packed` into `out`, which says of every piece when it is complete.
 ///
 /// # Errors
 /// Whatever is wrong with the file; [`SourceError::Interrupted`] when nobody takes the chunks any more.
-pub(super) fn decode(packed: Packed<'_>, mut out: Output) -> Result<(), SourceError> {
+pub(super) fn decode(
+    packed: Packed<'_>,
+    layout: &Layout,
+    arrival: &Arrival,
+    mut out: Output,
+) -> Result<(), SourceError> {
+    if let Layout::Pieces(blocks) = layout {
+        return blocks.decode(packed, arrival, &out);
+    }
     let mut input = Input::new(packed.file);
     match packed.packing {
-        Packing::Xz => return xz::decode(packed, &mut input, out),
+        Packing::Xz => xz::decode(packed, &mut input, &mut out)?,
         Packing::Zst => zst::decode(packed, &mut input, &mut out)?,
         Packing::Gz => gz::decode(packed, &mut input, &mut out)?,
         Packing::Zip => zip::decode(packed, input, &mut out)?,
@@ -93,7 +141,8 @@ mod tests {
     use std::sync::mpsc::sync_channel;
     use std::thread;
 
-    use super::{Output, Packed, Pool, decode};
+    use super::{Decoded, Layout, Output, Packed, Pool, decode};
+    use crate::source::arrival::Arrival;
     use crate::source::format::Packing;
 
     /// Something to pack: a partition table, bytes that do not repeat, zeros.
@@ -116,9 +165,13 @@ mod tests {
         let out = Output::new(sender, Arc::new(Pool::default()));
         thread::scope(|threads| {
             let packed = Packed { path: Path::new("given"), packing, file: &file };
-            let decoder = threads.spawn(move || decode(packed, out));
+            let decoder = threads.spawn(move || {
+                let layout = Layout::of(packed)?;
+                decode(packed, &layout, &Arrival::new(layout.ends()), out)
+            });
             let mut image = Vec::new();
-            for chunk in chunks {
+            for decoded in chunks {
+                let Decoded::Chunk(chunk) = decoded else { continue };
                 let end = chunk.offset as usize + chunk.bytes.len();
                 image.resize(image.len().max(end), 0);
                 image[chunk.offset as usize..end].copy_from_slice(&chunk.bytes);

@@ -9,6 +9,14 @@ use crate::source::error::SourceError;
 /// Size of every chunk but the last of a run, in bytes: large enough for writes a disk likes.
 const CHUNK: usize = 1 << 20;
 
+/// What a decoder has to say.
+pub(in crate::source) enum Decoded {
+    /// Made a stretch of the image.
+    Chunk(Chunk),
+    /// Sent all of this piece (its index in the layout), and found its checks to be right.
+    Piece(usize),
+}
+
 /// A stretch of the image.
 pub(in crate::source) struct Chunk {
     /// Its place in the image.
@@ -46,19 +54,19 @@ pub(in crate::source) struct Output {
     /// Place in the packed file up to which it was read, and how much of that no chunk has told yet.
     position: u64,
     consumed: u64,
-    chunks: SyncSender<Chunk>,
+    sender: SyncSender<Decoded>,
     pool: Arc<Pool>,
 }
 
 impl Output {
-    /// Starts at the beginning of image and packed file; sends to `chunks`, takes its buffers from `pool`.
-    pub(in crate::source) fn new(chunks: SyncSender<Chunk>, pool: Arc<Pool>) -> Self {
-        Self { buffer: pool.take(), filled: 0, offset: 0, position: 0, consumed: 0, chunks, pool }
+    /// Starts at the beginning of image and packed file; sends to `sender`, takes its buffers from `pool`.
+    pub(in crate::source) fn new(sender: SyncSender<Decoded>, pool: Arc<Pool>) -> Self {
+        Self { buffer: pool.take(), filled: 0, offset: 0, position: 0, consumed: 0, sender, pool }
     }
 
     /// An output for another decoder, at `offset` of the image and `position` of the packed file.
     pub(super) fn at(&self, offset: u64, position: u64) -> Self {
-        Self { offset, position, ..Self::new(self.chunks.clone(), Arc::clone(&self.pool)) }
+        Self { offset, position, ..Self::new(self.sender.clone(), Arc::clone(&self.pool)) }
     }
 
     /// Where in the image the next byte goes.
@@ -76,21 +84,33 @@ impl Output {
         self.filled += made;
         self.consumed += position.saturating_sub(self.position);
         self.position = position;
-        if self.filled == self.buffer.len() { self.send() } else { Ok(()) }
+        if self.filled == self.buffer.len() { self.send_chunk() } else { Ok(()) }
     }
 
     /// Sends what is left.
     pub(super) fn finish(mut self) -> Result<(), SourceError> {
-        if self.filled > 0 { self.send() } else { Ok(()) }
+        if self.filled > 0 { self.send_chunk() } else { Ok(()) }
     }
 
-    /// Nobody listens once the writer has failed, and then its error is the one that is told.
-    fn send(&mut self) -> Result<(), SourceError> {
+    /// Sends what is left of a piece that was found right.
+    pub(super) fn finish_piece(mut self, index: usize) -> Result<(), SourceError> {
+        if self.filled > 0 {
+            self.send_chunk()?;
+        }
+        self.send(Decoded::Piece(index))
+    }
+
+    fn send_chunk(&mut self) -> Result<(), SourceError> {
         let mut bytes = std::mem::replace(&mut self.buffer, self.pool.take());
         bytes.truncate(self.filled);
         let chunk = Chunk { offset: self.offset, bytes, consumed: std::mem::take(&mut self.consumed) };
         self.offset = self.offset();
         self.filled = 0;
-        self.chunks.send(chunk).map_err(|_| Interrupted.into())
+        self.send(Decoded::Chunk(chunk))
+    }
+
+    /// Nobody listens once the writer has failed, and then its error is the one that is told.
+    fn send(&self, decoded: Decoded) -> Result<(), SourceError> {
+        self.sender.send(decoded).map_err(|_| Interrupted.into())
     }
 }

@@ -1,7 +1,8 @@
 //! The .xz file format (version 1.2.1): streams one after another, zero padding between and behind them.
 //!
 //! When the file can be read from its end, which every whole one can, its blocks are decoded in parallel.
-//! Else it is gone through in order, which ends with an error that says where it stops making sense.
+//! One that cannot, or has a single block, is gone through in order; if it is not whole, that ends with an
+//! error that says where it stops making sense.
 
 use std::io::{self, BufRead};
 use std::thread;
@@ -10,12 +11,12 @@ use liblzma::stream::{Action, Error, Status, Stream};
 
 use super::input::Input;
 use super::output::Output;
-use super::xz_blocks::decode_blocks;
+use super::xz_blocks::Blocks;
 use super::xz_map::{Block, read_map};
 use super::{Packed, WINDOW_LIMIT};
 use crate::source::error::SourceError;
 
-/// What the dictionaries of all threads may take together, in bytes.
+/// What the dictionaries of all decoders may take together, in bytes.
 const PARALLEL_LIMIT: u64 = 64 << 20;
 
 /// What a decoder takes beside its dictionary, rounded up, in bytes.
@@ -24,27 +25,30 @@ const STATE: u64 = 1 << 20;
 /// First bytes of every stream (section 2.1.1.1).
 pub(super) const MAGIC: &[u8] = b"\xfd7zXZ\0";
 
-pub(super) fn decode(packed: Packed<'_>, input: &mut Input<'_>, mut out: Output) -> Result<(), SourceError> {
+/// The blocks of a file that has several and can be read from its end.
+pub(super) fn find_blocks(packed: Packed<'_>) -> Result<Option<Blocks>, SourceError> {
     let blocks = read_map(packed.file).map_err(|error| packed.read_failed(error))?.unwrap_or_default();
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let threads = threads_for(packed, &blocks, cores).map_err(|error| packed.read_failed(error))?;
-    if threads > 1 {
-        return decode_blocks(packed, &blocks, threads, PARALLEL_LIMIT / threads as u64, &out);
+    if blocks.len() < 2 {
+        return Ok(None);
     }
-    decode_streams(packed, input, &mut out)?;
-    out.finish()
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let decoders = at_once(packed, &blocks, cores + 1).map_err(|error| packed.read_failed(error))?;
+    // One is spare, for a block that somebody waits for.
+    let threads = cores.min(decoders - 1).max(1);
+    let limit = if decoders == 1 { WINDOW_LIMIT + STATE } else { PARALLEL_LIMIT / decoders as u64 };
+    Ok(Some(Blocks { blocks, threads, spare: decoders > threads, limit }))
 }
 
-/// How many threads can have a dictionary each.
-fn threads_for(packed: Packed<'_>, blocks: &[Block], cores: usize) -> io::Result<usize> {
-    let mut threads = cores.min(blocks.len());
+/// How many decoders can have a dictionary each: at least one, at the most `most`.
+fn at_once(packed: Packed<'_>, blocks: &[Block], most: usize) -> io::Result<usize> {
+    let mut decoders = most;
     // All blocks of a stream are made alike.
     for firsts in blocks.chunk_by(|a, b| a.stream_header == b.stream_header) {
-        while threads > 1 && !fits(packed, &firsts[0], PARALLEL_LIMIT / threads as u64)? {
-            threads -= 1;
+        while decoders > 1 && !fits(packed, &firsts[0], PARALLEL_LIMIT / decoders as u64)? {
+            decoders -= 1;
         }
     }
-    Ok(threads)
+    Ok(decoders)
 }
 
 /// Whether a block can be decoded within `limit` bytes: its header is all that is looked at.
@@ -58,7 +62,7 @@ fn fits(packed: Packed<'_>, block: &Block, limit: u64) -> io::Result<bool> {
 }
 
 /// Stream after stream, in this thread.
-fn decode_streams(packed: Packed<'_>, input: &mut Input<'_>, out: &mut Output) -> Result<(), SourceError> {
+pub(super) fn decode(packed: Packed<'_>, input: &mut Input<'_>, out: &mut Output) -> Result<(), SourceError> {
     loop {
         decode_stream(packed, input, out)?;
         let end = input.offset();

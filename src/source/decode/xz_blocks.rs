@@ -3,7 +3,7 @@
 //! liblzma has a parallel decoder of its own, but that keeps whole blocks, packed and unpacked: 80 MiB for
 //! two threads on a Raspberry Pi OS image. Here a thread needs its dictionary and a chunk.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use liblzma::stream::{Action, Stream};
@@ -13,65 +13,112 @@ use super::input::Input;
 use super::output::Output;
 use super::xz::{Fed, fault, feed};
 use super::xz_map::Block;
+use crate::source::arrival::Arrival;
 use crate::source::error::SourceError;
 
-/// Decodes all `blocks` with so many threads, each with at most `limit` bytes of memory.
-pub(super) fn decode_blocks(
-    packed: Packed<'_>,
-    blocks: &[Block],
-    threads: usize,
-    limit: u64,
-    out: &Output,
-) -> Result<(), SourceError> {
-    let next = AtomicUsize::new(0);
-    let failed = AtomicBool::new(false);
-    // Blocks are begun in order, so what is under way at a time lies close together.
-    let work = || {
-        while !failed.load(Ordering::Relaxed)
-            && let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed))
-        {
-            let decoded = decode_block(packed, block, limit, out.at(block.image_offset, block.offset));
-            if let Err(error) = decoded {
-                failed.store(true, Ordering::Relaxed);
-                return Err(error);
-            }
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        let results = workers
-            .into_iter()
-            .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        // All of them are waited for; the first error is told.
-        results.fold(Ok(()), Result::and)
-    })
+/// The blocks of a file, and how they are decoded.
+pub(in crate::source) struct Blocks {
+    /// In order.
+    pub(super) blocks: Vec<Block>,
+    /// How many threads decode.
+    pub(super) threads: usize,
+    /// Whether there is memory for one decoder more than there are threads: a thread may leave a block half
+    /// done for one that somebody waits for.
+    pub(super) spare: bool,
+    /// What a decoder may hold, in bytes.
+    pub(super) limit: u64,
 }
 
-/// A block is decoded as if it were alone in its stream. The index of such a stream follows, which liblzma
-/// compares with what it decoded: so nothing is taken that `xz` would refuse.
-fn decode_block(packed: Packed<'_>, block: &Block, limit: u64, mut out: Output) -> Result<(), SourceError> {
-    let fault = |error| fault(packed, block.offset, error);
-    let mut stream = Stream::new_stream_decoder(limit, 0).map_err(fault)?;
-    stream.process(&block.stream_header, &mut [], Action::Run).map_err(fault)?;
-    let mut input = Input::at(packed.file, block.offset);
-    let mut left = block.packed();
-    while left > 0 {
-        let step = usize::try_from(left).unwrap_or(usize::MAX);
-        match feed(packed, &mut stream, &mut input, step, &mut out)? {
-            Fed::Some(used) => left -= used as u64,
-            Fed::Nothing | Fed::End => break,
-        }
-        // What lies behind belongs to the next block.
-        if out.offset() > block.image_offset + block.unpacked {
-            break;
-        }
+impl Blocks {
+    /// Where in the image each block ends.
+    pub(super) fn ends(&self) -> impl Iterator<Item = u64> {
+        // The map was made only of blocks whose ends can be counted.
+        self.blocks.iter().map(|block| block.image_offset + block.unpacked)
     }
-    if left > 0 || out.offset() != block.image_offset + block.unpacked {
-        return Err(packed.corrupt(input.offset(), "a block has not the size its index says"));
+
+    /// Decodes all of them, those that `arrival` says are waited for first.
+    pub(super) fn decode(
+        &self,
+        packed: Packed<'_>,
+        arrival: &Arrival,
+        out: &Output,
+    ) -> Result<(), SourceError> {
+        let (failed, spare) = (AtomicBool::new(false), AtomicBool::new(self.spare));
+        let work = || {
+            while !failed.load(Ordering::Relaxed)
+                && let Some(index) = arrival.take()
+            {
+                let decoded = self.decode_pausing(packed, index, arrival, &spare, out);
+                decoded.inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.threads).map(|_| scope.spawn(work)).collect();
+            let results = workers
+                .into_iter()
+                .map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            // All of them are waited for; the first error is told.
+            results.fold(Ok(()), Result::and)
+        })
     }
-    stream.process(&block.index(), &mut [], Action::Run).map_err(fault)?;
-    out.finish()
+
+    /// Decodes a block, and before it goes on any that somebody waits for, while the decoder for such is
+    /// `spare`.
+    fn decode_pausing(
+        &self,
+        packed: Packed<'_>,
+        index: usize,
+        arrival: &Arrival,
+        spare: &AtomicBool,
+        out: &Output,
+    ) -> Result<(), SourceError> {
+        self.decode_block(packed, index, out, || {
+            if !spare.swap(false, Ordering::Relaxed) {
+                return Ok(());
+            }
+            while let Some(urgent) = arrival.take_before(index) {
+                self.decode_block(packed, urgent, out, || Ok(()))?;
+            }
+            spare.store(true, Ordering::Relaxed);
+            Ok(())
+        })
+    }
+
+    /// A block is decoded as if it were alone in its stream. The index of such a stream follows, which
+    /// liblzma compares with what it decoded: so nothing is taken that `xz` would refuse.
+    fn decode_block(
+        &self,
+        packed: Packed<'_>,
+        index: usize,
+        out: &Output,
+        mut between: impl FnMut() -> Result<(), SourceError>,
+    ) -> Result<(), SourceError> {
+        let Some(block) = self.blocks.get(index) else { return Ok(()) };
+        let mut out = out.at(block.image_offset, block.offset);
+        let fault = |error| fault(packed, block.offset, error);
+        let mut stream = Stream::new_stream_decoder(self.limit, 0).map_err(fault)?;
+        stream.process(&block.stream_header, &mut [], Action::Run).map_err(fault)?;
+        let mut input = Input::at(packed.file, block.offset);
+        let mut left = block.packed();
+        while left > 0 {
+            let step = usize::try_from(left).unwrap_or(usize::MAX);
+            match feed(packed, &mut stream, &mut input, step, &mut out)? {
+                Fed::Some(used) => left -= used as u64,
+                Fed::Nothing | Fed::End => break,
+            }
+            // What lies behind belongs to the next block.
+            if out.offset() > block.image_offset + block.unpacked {
+                break;
+            }
+            between()?;
+        }
+        if left > 0 || out.offset() != block.image_offset + block.unpacked {
+            return Err(packed.corrupt(input.offset(), "a block has not the size its index says"));
+        }
+        stream.process(&block.index(), &mut [], Action::Run).map_err(fault)?;
+        out.finish_piece(index)
+    }
 }
 
 #[cfg(test)]
@@ -85,8 +132,9 @@ mod tests {
     use liblzma::write::XzEncoder;
 
     use super::super::xz_map::{Block, read_map};
-    use super::super::{Output, Packed, Pool};
-    use super::decode_blocks;
+    use super::super::{Decoded, Output, Packed, Pool};
+    use super::Blocks;
+    use crate::source::arrival::Arrival;
     use crate::source::error::SourceError;
     use crate::source::format::Packing;
 
@@ -103,12 +151,20 @@ mod tests {
         let packed = Packed { path: Path::new("a.xz"), packing: Packing::Xz, file: &file };
         let (sender, chunks) = sync_channel(16);
         let out = Output::new(sender, Arc::new(Pool::default()));
-        decode_blocks(packed, &blocks, 2, 32 << 20, &out)?;
+        let blocks = Blocks { blocks, threads: 2, spare: true, limit: 32 << 20 };
+        blocks.decode(packed, &Arrival::new(blocks.ends()), &out)?;
         drop(out);
-        let mut image = vec![0; 3000];
-        for chunk in chunks {
-            image[chunk.offset as usize..][..chunk.bytes.len()].copy_from_slice(&chunk.bytes);
+        let (mut image, mut pieces) = (vec![0; 3000], Vec::new());
+        for decoded in chunks {
+            match decoded {
+                Decoded::Chunk(chunk) => {
+                    image[chunk.offset as usize..][..chunk.bytes.len()].copy_from_slice(&chunk.bytes);
+                }
+                Decoded::Piece(index) => pieces.push(index),
+            }
         }
+        pieces.sort_unstable();
+        assert_eq!(pieces, [0, 1, 2]);
         assert_eq!(image, content);
         Ok(image)
     }
