@@ -6,6 +6,8 @@ pub mod ext4;
 pub mod fat;
 pub mod metadata;
 pub mod path;
+pub mod swap;
+pub mod usage;
 pub mod volume;
 
 use error::FsError;

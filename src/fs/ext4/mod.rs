@@ -21,18 +21,22 @@ mod grow;
 mod hash;
 mod htree;
 mod inode;
+mod journal;
 mod make;
 mod map;
+mod newest;
 mod resize_inode;
 mod resolve;
 mod store;
 mod superblock;
+mod swap_file;
 #[cfg(test)]
 mod tests;
-mod used;
+mod usage;
 mod view;
 mod xattr;
 
 pub use editor::{Ext4Editor, Keep, Stamp};
 pub use facts::{Ext4Facts, Space};
+pub use usage::usage;
 pub use view::Ext4Reader;
