@@ -5,6 +5,7 @@ pub mod error;
 pub mod ext4;
 pub mod fat;
 pub mod metadata;
+pub mod owner;
 pub mod path;
 pub mod swap;
 pub mod usage;

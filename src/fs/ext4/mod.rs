@@ -25,6 +25,7 @@ mod journal;
 mod make;
 mod map;
 mod newest;
+mod owner;
 mod resize_inode;
 mod resolve;
 mod store;
@@ -38,5 +39,6 @@ mod xattr;
 
 pub use editor::{Ext4Editor, Keep, Stamp};
 pub use facts::{Ext4Facts, Space};
+pub use owner::owners;
 pub use usage::usage;
 pub use view::Ext4Reader;
