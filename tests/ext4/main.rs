@@ -17,4 +17,5 @@ mod random;
 mod refusals;
 mod space;
 mod tier;
+mod usage;
 mod used;
