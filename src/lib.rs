@@ -37,3 +37,4 @@ pub mod state;
 #[cfg(test)]
 #[path = "../tests/tier.rs"]
 mod tier;
+pub mod usage;

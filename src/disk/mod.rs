@@ -7,4 +7,5 @@ mod gpt;
 mod mbr;
 pub mod partition_table;
 pub mod range;
+pub mod ranges;
 pub mod window;

@@ -5,7 +5,10 @@ pub mod error;
 pub mod ext4;
 pub mod fat;
 pub mod metadata;
+pub mod owner;
 pub mod path;
+pub mod swap;
+pub mod usage;
 pub mod volume;
 
 use error::FsError;

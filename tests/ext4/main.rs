@@ -18,4 +18,5 @@ mod refusals;
 mod space;
 #[path = "../tier.rs"]
 mod tier;
+mod usage;
 mod used;

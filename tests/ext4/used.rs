@@ -13,10 +13,10 @@ use crate::support::op::at;
 use crate::support::tier::oracles_for;
 use crate::support::tools::run;
 
-const FIXTURES: [&str; 10] =
+pub(crate) const FIXTURES: [&str; 10] =
     ["pigen", "64bit", "orphan", "uninit", "lazy", "plain", "1k", "16k", "blockmap", "fragmented"];
 
-fn blocks(ranges: &[ByteRange], block_size: u64) -> BTreeSet<u64> {
+pub(crate) fn blocks(ranges: &[ByteRange], block_size: u64) -> BTreeSet<u64> {
     assert!(ranges.is_sorted_by(|a, b| a.end() < b.start()), "ranges are sorted and merged");
     ranges.iter().flat_map(|range| range.start() / block_size..range.end() / block_size).collect()
 }
@@ -76,7 +76,7 @@ fn dumpe2fs_agrees() {
 }
 
 /// The `Free blocks:` lines of every group.
-fn free_by_dumpe2fs(image: &Path) -> BTreeSet<u64> {
+pub(crate) fn free_by_dumpe2fs(image: &Path) -> BTreeSet<u64> {
     let mut free = BTreeSet::new();
     for line in run("dumpe2fs", &[&image]).lines() {
         let Some(list) = line.strip_prefix("  Free blocks: ") else { continue };

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("cow", &["disk"]),
     ("source", &["disk", "interrupt", "progress"]),
     ("fs", &["disk", "tier"]),
+    ("usage", &["disk", "fs"]),
     ("inventory", &["cow", "deb", "disk", "fs"]),
     ("fetch", &["deb", "error", "fs", "interrupt", "inventory", "progress"]),
     ("config", &["fs", "inventory", "seed"]),
@@ -57,6 +58,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "sink",
             "source",
             "state",
+            "usage",
         ],
     ),
 ];

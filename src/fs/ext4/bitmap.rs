@@ -54,6 +54,13 @@ impl Bitmap {
         self.fill(start, start.saturating_add(len).min(self.capacity()), set);
     }
 
+    /// Sets what is set in another bitmap of the same size.
+    pub(super) fn absorb(&mut self, other: &Bitmap) {
+        for (word, more) in self.words.iter_mut().zip(&other.words) {
+            *word |= more;
+        }
+    }
+
     /// Makes the bitmap longer; the new bits are free.
     pub(super) fn extend(&mut self, bits: u32) {
         let from = self.bits;

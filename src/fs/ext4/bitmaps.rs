@@ -13,19 +13,16 @@ impl<D: BlockRead> Store<D> {
         if let Some(bitmap) = &group.blocks {
             return Ok(bitmap.clone());
         }
-        let bits = self.geometry.group_blocks(number);
-        let bitmap = if self.has_uninit_groups() && group.descriptor.has(BLOCK_UNINIT) {
-            self.made_up_blocks(number)
-        } else {
-            let bytes = self.read_block(group.descriptor.block_bitmap(), || {
-                format!("group {number}: the block bitmap")
-            })?;
-            let covered = (self.geometry.blocks_per_group / 8) as usize;
-            let sum = self.sums.of_bitmap(&bytes[..covered]);
-            if self.sums.on_metadata() && !group.descriptor.block_bitmap_sum_is(sum) {
-                return Err(damaged(number, "the block bitmap's checksum does not match"));
+        let bitmap = match self.written_block_bitmap(number)? {
+            None => self.made_up_blocks(number),
+            Some(bytes) => {
+                let covered = (self.geometry.blocks_per_group / 8) as usize;
+                let sum = self.sums.of_bitmap(&bytes[..covered]);
+                if self.sums.on_metadata() && !group.descriptor.block_bitmap_sum_is(sum) {
+                    return Err(damaged(number, "the block bitmap's checksum does not match"));
+                }
+                Bitmap::from_bytes(&bytes, self.geometry.group_blocks(number))
             }
-            Bitmap::from_bytes(&bytes, bits)
         };
         if self.metadata_in(number).any(|(start, len)| bitmap.uniform(start, len) != Some(true)) {
             return Err(damaged(number, "the block bitmap shows metadata as free"));
@@ -36,6 +33,15 @@ impl<D: BlockRead> Store<D> {
             return Err(damaged(number, &what));
         }
         Ok(bitmap)
+    }
+
+    /// The bytes of a group's block bitmap as they are on the medium; `None` when they were never written.
+    pub(super) fn written_block_bitmap(&self, number: u32) -> Result<Option<Vec<u8>>, FsError> {
+        let descriptor = &self.groups[number as usize].descriptor;
+        if self.has_uninit_groups() && descriptor.has(BLOCK_UNINIT) {
+            return Ok(None);
+        }
+        self.read_block(descriptor.block_bitmap(), || format!("group {number}: the block bitmap")).map(Some)
     }
 
     /// The inode bitmap of a group as it is now, checked against its descriptor.

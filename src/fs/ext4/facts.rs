@@ -4,8 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use super::bytes::u32_at;
-use super::features::{COMPAT_HAS_JOURNAL, Purpose};
+use super::features::Purpose;
 use super::inode::Inode;
 use super::store::Store;
 use crate::disk::block::BlockRead;
@@ -14,6 +13,7 @@ use crate::fs::FsReader;
 use crate::fs::error::FsError;
 use crate::fs::metadata::{DirEntry, FileType, Stat};
 use crate::fs::path::FsPath;
+use crate::fs::usage::Remark;
 
 /// Free room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,24 +49,7 @@ impl<D: BlockRead> Ext4Facts<D> {
     /// Refuses a journal with something in it although the superblock says it is clean: the next mount would
     /// throw it away, e2fsck might not.
     fn check_journal(&self) -> Result<(), FsError> {
-        if !self.store.superblock.features().has_compat(COMPAT_HAS_JOURNAL) {
-            return Ok(());
-        }
-        let number = self.store.superblock.journal_inode();
-        if number == 0 {
-            return Err(FsError::unsupported("a journal on another device"));
-        }
-        let inode = self.store.read_inode(number)?;
-        let block = self
-            .store
-            .block_of(&inode, 0)?
-            .ok_or_else(|| FsError::corrupt("the journal is empty; run e2fsck"))?;
-        let head = self.store.read_block(block, || "the journal".to_owned())?;
-        // The journal's own superblock is big-endian (Documentation/filesystems/ext4/journal.rst).
-        if u32_at(&head, 0).swap_bytes() != 0xc03b_3998 {
-            return Err(FsError::corrupt("the journal has no superblock; run e2fsck"));
-        }
-        if u32_at(&head, 0x1c) != 0 {
+        if self.store.journal()?.is_some_and(|journal| !journal.is_empty()) {
             let why = "its journal holds transactions; boot it once or run e2fsck on it".to_owned();
             return Err(FsError::NotClean { why });
         }
@@ -114,7 +97,11 @@ impl<D: BlockRead> Ext4Facts<D> {
     /// # Errors
     /// `Corrupt` when bitmaps, descriptors and superblock disagree, or a read error.
     pub fn used_ranges(&self) -> Result<Vec<ByteRange>, FsError> {
-        self.store.used_ranges()
+        let usage = self.store.usage()?;
+        match usage.remarks.into_iter().find(Remark::is_mismatch) {
+            Some(remark) => Err(FsError::corrupt(remark.to_string())),
+            None => Ok(usage.ranges),
+        }
     }
 
     /// The newest modification time of all files, seconds since 1970.

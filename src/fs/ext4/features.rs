@@ -6,15 +6,24 @@ use super::super::error::FsError;
 pub(super) const COMPAT_HAS_JOURNAL: u32 = 0x4;
 pub(super) const COMPAT_RESIZE_INODE: u32 = 0x10;
 pub(super) const COMPAT_DIR_INDEX: u32 = 0x20;
-const COMPAT_SPARSE_SUPER2: u32 = 0x200;
+pub(super) const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 const COMPAT_FAST_COMMIT: u32 = 0x400;
 
 pub(super) const INCOMPAT_FILETYPE: u32 = 0x2;
 pub(super) const INCOMPAT_RECOVER: u32 = 0x4;
+pub(super) const INCOMPAT_META_BG: u32 = 0x10;
 pub(super) const INCOMPAT_EXTENTS: u32 = 0x40;
 pub(super) const INCOMPAT_64BIT: u32 = 0x80;
 pub(super) const INCOMPAT_FLEX_BG: u32 = 0x200;
 pub(super) const INCOMPAT_CSUM_SEED: u32 = 0x2000;
+
+const INCOMPAT_MMP: u32 = 0x100;
+const INCOMPAT_EA_INODE: u32 = 0x400;
+const INCOMPAT_DIRDATA: u32 = 0x1000;
+const INCOMPAT_LARGE_DIR: u32 = 0x4000;
+const INCOMPAT_INLINE_DATA: u32 = 0x8000;
+const INCOMPAT_ENCRYPT: u32 = 0x10000;
+const INCOMPAT_CASEFOLD: u32 = 0x20000;
 
 pub(super) const RO_SPARSE_SUPER: u32 = 0x1;
 pub(super) const RO_LARGE_FILE: u32 = 0x2;
@@ -25,12 +34,32 @@ pub(super) const RO_EXTRA_ISIZE: u32 = 0x40;
 pub(super) const RO_METADATA_CSUM: u32 = 0x400;
 pub(super) const RO_ORPHAN_PRESENT: u32 = 0x10000;
 
+const RO_QUOTA: u32 = 0x100;
+const RO_BIGALLOC: u32 = 0x200;
+const RO_READ_ONLY: u32 = 0x1000;
+const RO_PROJECT: u32 = 0x2000;
+const RO_VERITY: u32 = 0x8000;
+
 const INCOMPAT_ACCEPTED: u32 = INCOMPAT_FILETYPE
     | INCOMPAT_RECOVER
     | INCOMPAT_EXTENTS
     | INCOMPAT_64BIT
     | INCOMPAT_FLEX_BG
     | INCOMPAT_CSUM_SEED;
+
+/// Features that change neither what a bit of a bitmap means nor where bitmaps lie (`meta_bg` does, and is
+/// implemented as far as that).
+const INCOMPAT_SURVEYED: u32 = INCOMPAT_ACCEPTED
+    | INCOMPAT_META_BG
+    | INCOMPAT_MMP
+    | INCOMPAT_EA_INODE
+    | INCOMPAT_DIRDATA
+    | INCOMPAT_LARGE_DIR
+    | INCOMPAT_INLINE_DATA
+    | INCOMPAT_ENCRYPT
+    | INCOMPAT_CASEFOLD;
+
+const RO_SURVEYED: u32 = RO_ACCEPTED | RO_QUOTA | RO_READ_ONLY | RO_PROJECT | RO_VERITY;
 
 const RO_ACCEPTED: u32 = RO_SPARSE_SUPER
     | RO_LARGE_FILE
@@ -45,26 +74,26 @@ const RO_ACCEPTED: u32 = RO_SPARSE_SUPER
 const INCOMPAT_NAMES: &[(u32, &str)] = &[
     (0x1, "compression"),
     (0x8, "journal_dev"),
-    (0x10, "meta_bg"),
-    (0x100, "mmp"),
-    (0x400, "ea_inode"),
-    (0x1000, "dirdata"),
-    (0x4000, "large_dir"),
-    (0x8000, "inline_data"),
-    (0x10000, "encrypt"),
-    (0x20000, "casefold"),
+    (INCOMPAT_META_BG, "meta_bg"),
+    (INCOMPAT_MMP, "mmp"),
+    (INCOMPAT_EA_INODE, "ea_inode"),
+    (INCOMPAT_DIRDATA, "dirdata"),
+    (INCOMPAT_LARGE_DIR, "large_dir"),
+    (INCOMPAT_INLINE_DATA, "inline_data"),
+    (INCOMPAT_ENCRYPT, "encrypt"),
+    (INCOMPAT_CASEFOLD, "casefold"),
 ];
 
 const RO_NAMES: &[(u32, &str)] = &[
     (0x4, "btree_dir"),
     (0x80, "has_snapshot"),
-    (0x100, "quota"),
-    (0x200, "bigalloc"),
+    (RO_QUOTA, "quota"),
+    (RO_BIGALLOC, "bigalloc"),
     (0x800, "replica"),
-    (0x1000, "read-only"),
-    (0x2000, "project"),
+    (RO_READ_ONLY, "read-only"),
+    (RO_PROJECT, "project"),
     (0x4000, "shared_blocks"),
-    (0x8000, "verity"),
+    (RO_VERITY, "verity"),
 ];
 
 /// Those that tune2fs can take from a filesystem.
@@ -88,6 +117,8 @@ pub(super) enum Purpose {
     Read,
     /// Changing it.
     Edit,
+    /// Only listing which blocks are in use.
+    Survey,
 }
 
 impl Features {
@@ -105,6 +136,10 @@ impl Features {
 
     /// Refuses what is not implemented, by name. State (a dirty journal, orphans) is not judged here.
     pub(super) fn check(self, purpose: Purpose) -> Result<(), FsError> {
+        if purpose == Purpose::Survey {
+            refuse(self.incompat & !INCOMPAT_SURVEYED, INCOMPAT_NAMES, "incompat")?;
+            return refuse(self.ro_compat & !RO_SURVEYED, RO_NAMES, "ro_compat");
+        }
         refuse(self.incompat & !INCOMPAT_ACCEPTED, INCOMPAT_NAMES, "incompat")?;
         for (bit, name) in
             [(INCOMPAT_FILETYPE, "no filetype feature"), (INCOMPAT_EXTENTS, "no extents feature")]
@@ -114,7 +149,7 @@ impl Features {
             }
         }
         // bigalloc changes what a bit of a bitmap means, so it matters to readers of bitmaps too.
-        refuse(self.ro_compat & 0x200, RO_NAMES, "ro_compat")?;
+        refuse(self.ro_compat & RO_BIGALLOC, RO_NAMES, "ro_compat")?;
         if purpose == Purpose::Edit {
             refuse(self.ro_compat & !RO_ACCEPTED, RO_NAMES, "ro_compat")?;
             if self.has_compat(COMPAT_FAST_COMMIT) {
@@ -171,6 +206,25 @@ mod tests {
         let fast = Features { compat: COMPAT_FAST_COMMIT, ..PLAIN };
         assert!(fast.check(Purpose::Read).is_ok());
         assert!(fast.check(Purpose::Edit).unwrap_err().to_string().contains("fast_commit"));
+    }
+
+    #[test]
+    fn a_survey_refuses_only_what_changes_the_bitmaps() {
+        let survey = |incompat, ro_compat| {
+            Features { incompat, ro_compat, ..PLAIN }
+                .check(Purpose::Survey)
+                .map_err(|error| error.to_string())
+        };
+        for (bit, name) in super::INCOMPAT_NAMES {
+            assert_eq!(survey(*bit, 0).is_err(), ["compression", "journal_dev"].contains(name), "{name}");
+        }
+        for (bit, name) in super::RO_NAMES {
+            let refused =
+                ["btree_dir", "has_snapshot", "bigalloc", "replica", "shared_blocks"].contains(name);
+            assert_eq!(survey(0, *bit).is_err(), refused, "{name}");
+        }
+        assert!(survey(0, 0x200).unwrap_err().contains("bigalloc"));
+        assert!(survey(0x4000_0000, 0).unwrap_err().contains("unknown incompat"));
     }
 
     #[test]

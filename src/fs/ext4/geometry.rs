@@ -3,6 +3,17 @@
 
 use super::super::error::FsError;
 
+/// Which groups hold a superblock and, without `meta_bg`, the descriptors; group 0 always does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copies {
+    /// Every group.
+    All,
+    /// Groups 0, 1 and powers of 3, 5 and 7 (`sparse_super`).
+    Sparse,
+    /// Two groups at most, 0 standing for none (`sparse_super2`).
+    Two([u32; 2]),
+}
+
 /// Sizes and counts, all of one filesystem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Geometry {
@@ -24,8 +35,10 @@ pub(super) struct Geometry {
     pub(super) descriptor_size: u32,
     /// Blocks set aside behind the descriptors so that their table can grow.
     pub(super) reserved_descriptor_blocks: u32,
-    /// Whether only groups 0, 1 and powers of 3, 5 and 7 hold a superblock.
-    pub(super) sparse_super: bool,
+    /// Which groups hold a superblock.
+    pub(super) copies: Copies,
+    /// With `meta_bg`, the first block of descriptors that lies in the groups it describes.
+    pub(super) first_meta_block: Option<u32>,
     /// Groups whose bitmaps and tables lie together; 1 without `flex_bg`.
     pub(super) groups_per_flex: u32,
 }
@@ -80,18 +93,40 @@ impl Geometry {
 
     /// Whether a group holds a superblock and descriptors (group 0 holds the real ones).
     pub(super) fn has_superblock(&self, group: u32) -> bool {
-        if !self.sparse_super || group <= 1 {
-            return true;
+        match self.copies {
+            _ if group == 0 => true,
+            Copies::All => true,
+            Copies::Sparse => group == 1 || [3, 5, 7].into_iter().any(|base| is_power_of(group, base)),
+            Copies::Two(groups) => groups.contains(&group),
         }
-        [3, 5, 7].into_iter().any(|base| is_power_of(group, base))
+    }
+
+    /// Where a block of the table of group descriptors lies, the one that counts. As `descriptor_loc` in the
+    /// kernel's `fs/ext4/super.c`.
+    pub(super) fn descriptor_block(&self, index: u32) -> u64 {
+        if self.first_meta_block.is_none_or(|first| index < first) {
+            return self.descriptors_at(0) + u64::from(index);
+        }
+        let group = index * self.descriptors_per_block();
+        self.group_start(group) + u64::from(self.has_superblock(group))
+    }
+
+    /// Descriptors in a block.
+    pub(super) fn descriptors_per_block(&self) -> u32 {
+        self.block_size / self.descriptor_size
     }
 
     /// Blocks at the start of a group that hold superblock, descriptors and reserved descriptor blocks.
     pub(super) fn head_blocks(&self, group: u32) -> u32 {
-        if self.has_superblock(group) {
-            1 + self.descriptor_blocks() + self.reserved_descriptor_blocks
-        } else {
-            0
+        let copy = u32::from(self.has_superblock(group));
+        let each = self.descriptors_per_block();
+        match self.first_meta_block {
+            // Of the groups that a block describes, the first, the second and the last hold it.
+            Some(first) if group / each >= first => {
+                copy + u32::from([0, 1, each - 1].contains(&(group % each)))
+            }
+            Some(first) => copy * (1 + first + self.reserved_descriptor_blocks),
+            None => copy * (1 + self.descriptor_blocks() + self.reserved_descriptor_blocks),
         }
     }
 
@@ -131,7 +166,7 @@ fn is_power_of(number: u32, base: u32) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::Geometry;
+    use super::{Copies, Geometry};
 
     /// A filesystem of `groups` full groups of 32768 blocks of 4 KiB.
     pub(in crate::fs::ext4) fn of_groups(groups: u32) -> Geometry {
@@ -145,7 +180,8 @@ pub(super) mod tests {
             first_inode: 11,
             descriptor_size: 32,
             reserved_descriptor_blocks: 10,
-            sparse_super: true,
+            copies: Copies::Sparse,
+            first_meta_block: None,
             groups_per_flex: 16,
         }
     }
@@ -169,8 +205,31 @@ pub(super) mod tests {
         let backups: Vec<u32> = of_groups(130).backup_groups().collect();
         assert_eq!(backups, [1, 3, 5, 7, 9, 25, 27, 49, 81, 125]);
         let mut all = of_groups(4);
-        all.sparse_super = false;
+        all.copies = Copies::All;
         assert_eq!(all.backup_groups().collect::<Vec<_>>(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn sparse_super2_names_its_groups() {
+        let two = Geometry { copies: Copies::Two([1, 0]), ..of_groups(9) };
+        assert_eq!(two.backup_groups().collect::<Vec<_>>(), [1]);
+        let two = Geometry { copies: Copies::Two([4, 8]), ..of_groups(9) };
+        assert_eq!(two.backup_groups().collect::<Vec<_>>(), [4, 8]);
+        assert!(two.has_superblock(0));
+    }
+
+    #[test]
+    fn meta_groups_hold_their_own_descriptors() {
+        // 128 descriptors in a block; the first block still lies behind the superblock.
+        let meta = Geometry { first_meta_block: Some(1), reserved_descriptor_blocks: 0, ..of_groups(300) };
+        assert_eq!(meta.descriptor_block(0), 1);
+        assert_eq!(meta.descriptor_block(1), 128 * 32768);
+        assert_eq!(meta.descriptor_block(2), 256 * 32768);
+        let heads: Vec<u32> =
+            [0, 1, 2, 3, 128, 129, 130, 243, 255].map(|group| meta.head_blocks(group)).into();
+        assert_eq!(heads, [2, 2, 0, 2, 1, 1, 0, 1, 1]);
+        let all = Geometry { first_meta_block: Some(0), ..meta };
+        assert_eq!((all.descriptor_block(0), all.head_blocks(0), all.head_blocks(3)), (1, 2, 1));
     }
 
     #[test]

@@ -21,18 +21,24 @@ mod grow;
 mod hash;
 mod htree;
 mod inode;
+mod journal;
 mod make;
 mod map;
+mod newest;
+mod owner;
 mod resize_inode;
 mod resolve;
 mod store;
 mod superblock;
+mod swap_file;
 #[cfg(test)]
 mod tests;
-mod used;
+mod usage;
 mod view;
 mod xattr;
 
 pub use editor::{Ext4Editor, Keep, Stamp};
 pub use facts::{Ext4Facts, Space};
+pub use owner::owners;
+pub use usage::usage;
 pub use view::Ext4Reader;

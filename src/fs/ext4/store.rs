@@ -40,7 +40,9 @@ impl<D: BlockRead> Store<D> {
         device.read_at(superblock::OFFSET, &mut raw)?;
         let superblock = Superblock::parse(raw)?;
         superblock.features().check(purpose)?;
-        superblock.check_state()?;
+        if purpose != Purpose::Survey {
+            superblock.check_state()?;
+        }
         let geometry = superblock.geometry(device.size())?;
         let sums = superblock.checksums();
         let groups = read_groups(&device, &geometry, &sums)?;
@@ -169,7 +171,7 @@ impl<D: BlockWrite> Store<D> {
             if std::mem::take(&mut self.groups[number as usize].changed) {
                 let sum = self.sums.of_descriptor(number, self.groups[number as usize].descriptor.bytes());
                 self.groups[number as usize].descriptor.set_checksum(sum);
-                tables.insert(number / self.descriptors_per_block());
+                tables.insert(number / self.geometry.descriptors_per_block());
             }
         }
         for table in &tables {
@@ -230,13 +232,9 @@ impl<D: BlockWrite> Store<D> {
         Ok(())
     }
 
-    fn descriptors_per_block(&self) -> u32 {
-        self.geometry.block_size / self.geometry.descriptor_size
-    }
-
     /// One block of the table of descriptors.
     fn descriptor_block(&self, table: u32) -> Vec<u8> {
-        let count = self.descriptors_per_block() as usize;
+        let count = self.geometry.descriptors_per_block() as usize;
         let groups = self.groups.iter().skip(table as usize * count).take(count);
         let mut bytes: Vec<u8> = groups.flat_map(|group| group.descriptor.bytes().to_vec()).collect();
         bytes.resize(self.block_len(), 0);
@@ -250,18 +248,24 @@ fn read_groups(
     sums: &Checksums,
 ) -> Result<Vec<Group>, FsError> {
     let size = geometry.descriptor_size as usize;
-    let mut table = vec![0; geometry.descriptor_blocks() as usize * geometry.block_size as usize];
-    device.read_at(geometry.descriptors_at(0) * u64::from(geometry.block_size), &mut table)?;
     let mut groups = Vec::with_capacity(geometry.groups() as usize);
-    for (number, raw) in (0..geometry.groups()).zip(table.chunks_exact(size)) {
-        let descriptor = Descriptor::new(raw.to_vec());
-        if sums.descriptors != DescriptorSum::None && descriptor.checksum() != sums.of_descriptor(number, raw)
-        {
-            return Err(FsError::corrupt(format!(
-                "group {number}: the descriptor's checksum does not match; run e2fsck"
-            )));
+    let mut table = vec![0; geometry.block_size as usize];
+    let mut numbers = 0..geometry.groups();
+    for index in 0..geometry.descriptor_blocks() {
+        let block = geometry.descriptor_block(index);
+        geometry.check_run(block, 1, || format!("block {index} of the group descriptors"))?;
+        device.read_at(block * u64::from(geometry.block_size), &mut table)?;
+        for (raw, number) in table.chunks_exact(size).zip(&mut numbers) {
+            let descriptor = Descriptor::new(raw.to_vec());
+            if sums.descriptors != DescriptorSum::None
+                && descriptor.checksum() != sums.of_descriptor(number, raw)
+            {
+                return Err(FsError::corrupt(format!(
+                    "group {number}: the descriptor's checksum does not match; run e2fsck"
+                )));
+            }
+            groups.push(Group::new(descriptor));
         }
-        groups.push(Group::new(descriptor));
     }
     Ok(groups)
 }

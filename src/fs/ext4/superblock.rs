@@ -4,10 +4,10 @@ use super::super::error::FsError;
 use super::bytes::{high32, join, low32, put_u16, put_u32, u16_at, u32_at};
 use super::checksum::{Checksums, DescriptorSum, crc32c};
 use super::features::{
-    Features, INCOMPAT_64BIT, INCOMPAT_CSUM_SEED, INCOMPAT_FLEX_BG, INCOMPAT_RECOVER, RO_GDT_CSUM,
-    RO_LARGE_FILE, RO_METADATA_CSUM, RO_ORPHAN_PRESENT, RO_SPARSE_SUPER,
+    COMPAT_SPARSE_SUPER2, Features, INCOMPAT_64BIT, INCOMPAT_CSUM_SEED, INCOMPAT_FLEX_BG, INCOMPAT_META_BG,
+    INCOMPAT_RECOVER, RO_GDT_CSUM, RO_LARGE_FILE, RO_METADATA_CSUM, RO_ORPHAN_PRESENT, RO_SPARSE_SUPER,
 };
-use super::geometry::Geometry;
+use super::geometry::{Copies, Geometry};
 use super::hash::HashKind;
 
 /// Where the superblock begins, in bytes.
@@ -42,6 +42,7 @@ const LAST_ORPHAN: usize = 0xe8;
 const HASH_SEED: usize = 0xec;
 const HASH_VERSION: usize = 0xfc;
 const DESCRIPTOR_SIZE: usize = 0xfe;
+const FIRST_META_BLOCK: usize = 0x104;
 const BLOCKS_HI: usize = 0x150;
 const RESERVED_BLOCKS_HI: usize = 0x154;
 const FREE_BLOCKS_HI: usize = 0x158;
@@ -50,6 +51,7 @@ const FLAGS: usize = 0x160;
 const LOG_GROUPS_PER_FLEX: usize = 0x174;
 const CHECKSUM_TYPE: usize = 0x175;
 const OVERHEAD: usize = 0x248;
+const BACKUP_GROUPS: usize = 0x24c;
 const CHECKSUM_SEED: usize = 0x270;
 const WTIME_HI: usize = 0x274;
 const CHECKSUM: usize = 0x3fc;
@@ -116,19 +118,38 @@ impl Superblock {
     /// Refuses a filesystem whose state says that something else must look at it first.
     pub(super) fn check_state(&self) -> Result<(), FsError> {
         let not_clean = |why: &str| Err(FsError::NotClean { why: why.to_owned() });
-        if self.features().has_incompat(INCOMPAT_RECOVER) {
+        if self.needs_recovery() {
             return not_clean("its journal needs recovery; boot it once or run e2fsck on it");
         }
-        if self.u16(STATE) & STATE_ERROR != 0 {
-            return not_clean("the kernel marked it as having errors; run e2fsck -f on it");
-        }
-        if self.u16(STATE) & STATE_VALID == 0 {
-            return not_clean("it was not unmounted cleanly; run e2fsck on it");
+        if let Some(why) = self.distrust() {
+            return not_clean(why);
         }
         if self.u32(LAST_ORPHAN) != 0 || self.features().has_ro(RO_ORPHAN_PRESENT) {
             return not_clean("it lists orphaned inodes; boot it once or run e2fsck -f on it");
         }
         Ok(())
+    }
+
+    /// Whether the journal must be replayed before the filesystem is what its owner left.
+    pub(super) fn needs_recovery(&self) -> bool {
+        self.features().has_incompat(INCOMPAT_RECOVER)
+    }
+
+    /// Why the bitmaps may be wrong, whatever the journal holds.
+    pub(super) fn distrust(&self) -> Option<&'static str> {
+        if self.u16(STATE) & STATE_ERROR != 0 {
+            Some("the kernel marked it as having errors; run e2fsck -f on it")
+        } else if self.u16(STATE) & STATE_VALID == 0 {
+            Some("it was not unmounted cleanly; run e2fsck on it")
+        } else {
+            None
+        }
+    }
+
+    /// Blocks in the filesystem, as the superblock has it.
+    pub(super) fn blocks(&self) -> u64 {
+        let wide = self.features().has_incompat(INCOMPAT_64BIT);
+        join(self.u32(BLOCKS_LO), if wide { self.u32(BLOCKS_HI) } else { 0 })
     }
 
     /// What the checksums start from.
@@ -152,10 +173,7 @@ impl Superblock {
         let features = self.features();
         let geometry = Geometry {
             block_size: self.block_size()?,
-            blocks: join(
-                self.u32(BLOCKS_LO),
-                if features.has_incompat(INCOMPAT_64BIT) { self.u32(BLOCKS_HI) } else { 0 },
-            ),
+            blocks: self.blocks(),
             first_data_block: self.u32(FIRST_DATA_BLOCK),
             blocks_per_group: self.u32(BLOCKS_PER_GROUP),
             inodes_per_group: self.u32(INODES_PER_GROUP),
@@ -167,7 +185,14 @@ impl Superblock {
                 32
             },
             reserved_descriptor_blocks: u32::from(self.u16(RESERVED_GDT_BLOCKS)),
-            sparse_super: features.has_ro(RO_SPARSE_SUPER),
+            copies: if features.has_compat(COMPAT_SPARSE_SUPER2) {
+                Copies::Two([self.u32(BACKUP_GROUPS), self.u32(BACKUP_GROUPS + 4)])
+            } else if features.has_ro(RO_SPARSE_SUPER) {
+                Copies::Sparse
+            } else {
+                Copies::All
+            },
+            first_meta_block: features.has_incompat(INCOMPAT_META_BG).then(|| self.u32(FIRST_META_BLOCK)),
             groups_per_flex: match self.raw[LOG_GROUPS_PER_FLEX] {
                 log @ 1..=31 if features.has_incompat(INCOMPAT_FLEX_BG) => 1 << log,
                 _ => 1,
@@ -338,6 +363,9 @@ fn check_extent(geometry: &Geometry, medium: u64) -> Result<(), FsError> {
         .div_ceil(u64::from(geometry.blocks_per_group));
     if groups == 0 || groups * u64::from(geometry.inodes_per_group) > u64::from(u32::MAX) {
         return Err(FsError::corrupt(format!("the superblock counts {blocks} blocks, in {groups} groups")));
+    }
+    if let Some(first) = geometry.first_meta_block.filter(|first| *first > geometry.descriptor_blocks()) {
+        return Err(bad("s_first_meta_bg", first));
     }
     if u64::from(geometry.head_blocks(0)) >= u64::from(geometry.group_blocks(0)) {
         return Err(bad("s_reserved_gdt_blocks", geometry.reserved_descriptor_blocks));

@@ -6,6 +6,8 @@ use crate::disk::block::BlockRead;
 /// Which width the table's entries have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FatKind {
+    /// Surveyed, never opened: no Raspberry Pi boots from it.
+    Fat12,
     Fat16,
     Fat32,
 }
@@ -13,16 +15,18 @@ pub(super) enum FatKind {
 impl FatKind {
     pub(super) fn name(self) -> &'static str {
         match self {
+            FatKind::Fat12 => "fat12",
             FatKind::Fat16 => "fat16",
             FatKind::Fat32 => "fat32",
         }
     }
 
-    /// Bytes in an entry of the table.
-    pub(super) fn entry_len(self) -> u64 {
+    /// Bits in an entry of the table.
+    pub(super) fn entry_bits(self) -> u64 {
         match self {
-            FatKind::Fat16 => 2,
-            FatKind::Fat32 => 4,
+            FatKind::Fat12 => 12,
+            FatKind::Fat16 => 16,
+            FatKind::Fat32 => 32,
         }
     }
 }
@@ -31,11 +35,16 @@ impl FatKind {
 #[derive(Clone, Debug)]
 pub(super) struct Geometry {
     pub(super) kind: FatKind,
+    /// Length of the volume, which may be less than the medium's.
+    pub(super) size: u64,
     pub(super) cluster_size: u64,
     /// Number of clusters; the first is cluster 2.
     pub(super) clusters: u32,
     /// The table in use, or the first of the mirrored ones.
     pub(super) table_at: u64,
+    pub(super) table_len: u64,
+    /// How many tables from that one on hold the same.
+    pub(super) mirrors: u64,
     /// The root directory's place on FAT16.
     pub(super) root_at: u64,
     pub(super) root_len: u64,
@@ -87,7 +96,7 @@ impl Geometry {
         let cluster_size = u64::from(sector[13]) * sector_len;
         let clusters = total.saturating_sub(data_at) / cluster_size;
         let kind = kind_of(is_32, clusters)?;
-        if (clusters + 2) * kind.entry_len() > table_len {
+        if ((clusters + 2) * kind.entry_bits()).div_ceil(8) > table_len {
             return Err(corrupt(format!(
                 "a table of {table_len} bytes is too short for {clusters} clusters"
             )));
@@ -97,9 +106,12 @@ impl Geometry {
         let signed = sector[extended + 2] == 0x29;
         let mut geometry = Self {
             kind,
+            size: total,
             cluster_size,
             clusters: clusters as u32,
             table_at: reserved * sector_len,
+            table_len,
+            mirrors: tables,
             root_at,
             root_len,
             root_cluster: 0,
@@ -112,7 +124,10 @@ impl Geometry {
         };
         if is_32 {
             geometry.info_at = fields.info_sector()? * sector_len;
-            geometry.table_at += fields.active_table()? * table_len;
+            if let Some(active) = fields.active_table()? {
+                geometry.table_at += active * table_len;
+                geometry.mirrors = 1;
+            }
             geometry.root_cluster = fields.u32(44) as u32;
             if !geometry.has_cluster(geometry.root_cluster) {
                 let root = geometry.root_cluster;
@@ -181,14 +196,14 @@ impl Fields<'_> {
         Ok(info)
     }
 
-    /// FAT32: which table is in use. Without bit 7 all are, and hold the same.
-    fn active_table(&self) -> Result<u64, FsError> {
+    /// FAT32: which table alone is in use. Without bit 7 all are, and hold the same.
+    fn active_table(&self) -> Result<Option<u64>, FsError> {
         let (flags, tables) = (self.u16(40), u64::from(self.0[16]));
-        let active = if flags & 0x80 == 0 { 0 } else { flags & 0xf };
-        if active >= tables {
-            return Err(corrupt(format!("table {active} in use of {tables} (offset 40)")));
+        let active = (flags & 0x80 != 0).then_some(flags & 0xf);
+        match active.filter(|active| *active >= tables) {
+            Some(active) => Err(corrupt(format!("table {active} in use of {tables} (offset 40)"))),
+            None => Ok(active),
         }
-        Ok(active)
     }
 }
 
@@ -200,7 +215,7 @@ fn kind_of(is_32: bool, clusters: u64) -> Result<FatKind, FsError> {
         (true, ..MIN_FAT32) => {
             Err(FsError::unsupported(format!("FAT32 with {clusters} clusters, too few for FAT32")))
         }
-        (false, ..MIN_FAT16) => Err(FsError::unsupported("FAT12")),
+        (false, ..MIN_FAT16) => Ok(FatKind::Fat12),
         (false, MIN_FAT16..MIN_FAT32) => Ok(FatKind::Fat16),
         _ => Err(corrupt(format!("{clusters} clusters"))),
     }

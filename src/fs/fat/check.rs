@@ -17,26 +17,44 @@ const MAX_DIRECTORY: u64 = 65536 * ENTRY_LEN as u64;
 /// Deeper trees are no firmware partition's.
 const MAX_DEPTH: usize = 64;
 
-const ATTR_VOLUME: u8 = 0x08;
+pub(super) const ATTR_VOLUME: u8 = 0x08;
 const ATTR_DIRECTORY: u8 = 0x10;
-const ATTR_LONG_NAME: u8 = 0x0f;
+pub(super) const ATTR_LONG_NAME: u8 = 0x0f;
 
 /// A short-name entry of a directory.
 pub(super) struct RawEntry {
     /// Name and extension, padded with spaces.
     pub(super) name: [u8; 11],
-    attributes: u8,
+    pub(super) attributes: u8,
     /// First cluster, or 0.
     pub(super) cluster: u32,
     size: u32,
 }
 
 impl RawEntry {
+    /// Takes the 32 bytes of an entry that is no part of a long name.
+    pub(super) fn decode(entry: &[u8]) -> Self {
+        let u16_at = |at: usize| u32::from(u16::from_le_bytes([entry[at], entry[at + 1]]));
+        let mut name = [0; 11];
+        name.copy_from_slice(&entry[..11]);
+        Self {
+            name,
+            attributes: entry[11],
+            cluster: u16_at(20) << 16 | u16_at(26),
+            size: u16_at(28) | u16_at(30) << 16,
+        }
+    }
+
+    /// Its first cluster, or 0. The upper half of the number has another meaning before FAT32.
+    pub(super) fn first_cluster(&self, kind: FatKind) -> u32 {
+        if kind == FatKind::Fat32 { self.cluster } else { self.cluster & 0xffff }
+    }
+
     pub(super) fn is_directory(&self) -> bool {
         self.attributes & ATTR_DIRECTORY != 0
     }
 
-    fn is_dot(&self) -> bool {
+    pub(super) fn is_dot(&self) -> bool {
         matches!(&self.name, b".          " | b"..         ")
     }
 
@@ -52,7 +70,7 @@ pub(super) fn check<D: BlockRead>(
 ) -> Result<Option<String>, FsError> {
     let mut walker = Walker { table: Table::new(pages, geometry), geometry, seen: Clusters::new(geometry) };
     let root = match geometry.kind {
-        FatKind::Fat16 => read_root16(pages, geometry)?,
+        FatKind::Fat12 | FatKind::Fat16 => read_root16(pages, geometry)?,
         FatKind::Fat32 => {
             let chain = walker.follow(geometry.root_cluster, "the root directory")?;
             read_directory(pages, geometry, &chain)?
@@ -126,17 +144,7 @@ pub(super) fn entries(directory: &[u8]) -> impl Iterator<Item = RawEntry> + '_ {
         .chunks_exact(ENTRY_LEN)
         .take_while(|entry| entry[0] != 0)
         .filter(|entry| entry[0] != 0xe5 && entry[11] & ATTR_LONG_NAME != ATTR_LONG_NAME)
-        .map(|entry| {
-            let u16_at = |at: usize| u32::from(u16::from_le_bytes([entry[at], entry[at + 1]]));
-            let mut name = [0; 11];
-            name.copy_from_slice(&entry[..11]);
-            RawEntry {
-                name,
-                attributes: entry[11],
-                cluster: u16_at(20) << 16 | u16_at(26),
-                size: u16_at(28) | u16_at(30) << 16,
-            }
-        })
+        .map(RawEntry::decode)
 }
 
 struct Walker<'a, D> {
@@ -149,11 +157,7 @@ impl<D: BlockRead> Walker<'_, D> {
     /// Checks an entry's chain against its size; returns the chain.
     fn check_entry(&mut self, entry: &RawEntry) -> Result<Vec<u32>, FsError> {
         let name = entry.describe();
-        // The upper half of the number has another meaning on FAT16.
-        let first = match self.geometry.kind {
-            FatKind::Fat16 => entry.cluster & 0xffff,
-            FatKind::Fat32 => entry.cluster,
-        };
+        let first = entry.first_cluster(self.geometry.kind);
         if first == 0 && !entry.is_directory() && entry.size == 0 {
             return Ok(Vec::new());
         }

@@ -9,6 +9,8 @@
 mod boot_sector;
 mod check;
 mod clock;
+mod names;
+mod owner;
 mod pages;
 mod read;
 mod table;
@@ -16,19 +18,21 @@ mod table;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod write;
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use boot_sector::Geometry;
+use boot_sector::{FatKind, Geometry};
 use fatfs::{FileSystem, FsOptions};
+pub use owner::owners;
 use pages::{Pages, Stream, WriteAt};
 use table::Table;
+pub use usage::usage;
 
 use super::error::FsError;
 use crate::disk::block::{BlockRead, BlockWrite};
-use crate::disk::range::ByteRange;
 
 /// A FAT filesystem on a medium of its own, usually a window on a disk.
 pub struct FatVolume<D: BlockRead> {
@@ -63,6 +67,9 @@ impl<D: BlockRead> FatVolume<D> {
 
     fn load(medium: D, write_at: Option<WriteAt<D>>, now: i64) -> Result<Self, FsError> {
         let geometry = Geometry::read(&medium)?;
+        if geometry.kind == FatKind::Fat12 {
+            return Err(FsError::unsupported("FAT12"));
+        }
         let editable = write_at.is_some();
         let pages = Rc::new(RefCell::new(Pages::new(medium, write_at)));
         let label = check::check(&pages, &geometry)?;
@@ -110,15 +117,6 @@ impl<D: BlockRead> FatVolume<D> {
             clusters: u64::from(self.geometry.clusters),
             free_clusters: u64::from(self.table().count_free()?),
         })
-    }
-
-    /// What the volume uses of its medium, in rising order and merged: boot sector, tables and root
-    /// directory, and every allocated cluster.
-    ///
-    /// # Errors
-    /// When the table cannot be read.
-    pub fn used_ranges(&self) -> Result<Vec<ByteRange>, FsError> {
-        self.table().used_ranges()
     }
 
     fn table(&self) -> Table<'_, D> {

@@ -7,7 +7,6 @@ use super::super::error::FsError;
 use super::boot_sector::{FatKind, Geometry};
 use super::pages::Pages;
 use crate::disk::block::BlockRead;
-use crate::disk::range::ByteRange;
 
 /// What an entry says of its cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +15,27 @@ pub(super) enum Entry {
     Bad,
     End,
     Next(u32),
+}
+
+impl Entry {
+    /// Two bytes of a FAT16, four of a FAT32.
+    pub(super) fn decode(bytes: &[u8]) -> Self {
+        match *bytes {
+            [a, b] => Self::of(u32::from(u16::from_le_bytes([a, b])), 0xffff),
+            [a, b, c, d] => Self::of(u32::from_le_bytes([a, b, c, d]) & 0x0fff_ffff, 0x0fff_ffff),
+            _ => Self::Free,
+        }
+    }
+
+    /// What a number says where the highest is `ones`; the special values are the nine highest.
+    pub(super) fn of(value: u32, ones: u32) -> Self {
+        match ones - value {
+            _ if value == 0 => Self::Free,
+            ..8 => Self::End,
+            8 => Self::Bad,
+            _ => Self::Next(value),
+        }
+    }
 }
 
 /// The table in use. Reads go through the cache, so they see what was written.
@@ -27,9 +47,9 @@ pub(super) struct Table<'a, D> {
 /// Bytes of the table read at once.
 const PIECE: usize = 64 << 10;
 /// Offsets and signatures in the FSInfo sector.
-const INFO_LEAD: (u64, u32) = (0, 0x4161_5252);
-const INFO_STRUCT: (u64, u32) = (484, 0x6141_7272);
-const INFO_FREE_AT: u64 = 488;
+pub(super) const INFO_LEAD: (u64, u32) = (0, 0x4161_5252);
+pub(super) const INFO_STRUCT: (u64, u32) = (484, 0x6141_7272);
+pub(super) const INFO_FREE_AT: u64 = 488;
 
 impl<'a, D: BlockRead> Table<'a, D> {
     pub(super) fn new(pages: &'a Rc<RefCell<Pages<D>>>, geometry: &'a Geometry) -> Self {
@@ -38,11 +58,11 @@ impl<'a, D: BlockRead> Table<'a, D> {
 
     /// What follows a cluster of this volume.
     pub(super) fn entry(&self, cluster: u32) -> Result<Entry, FsError> {
-        let len = self.geometry.kind.entry_len();
+        let len = self.geometry.kind.entry_bits() / 8;
         let mut bytes = [0; 4];
         let at = self.geometry.table_at + u64::from(cluster) * len;
         self.pages.borrow_mut().read_at(at, &mut bytes[..len as usize])?;
-        Ok(self.decode(&bytes[..len as usize]))
+        Ok(Entry::decode(&bytes[..len as usize]))
     }
 
     /// Number of free clusters.
@@ -52,27 +72,10 @@ impl<'a, D: BlockRead> Table<'a, D> {
         Ok(free)
     }
 
-    /// Everything but free and bad clusters.
-    pub(super) fn used_ranges(&self) -> Result<Vec<ByteRange>, FsError> {
-        let mut merged = vec![(0, self.geometry.data_at)];
-        self.each(|cluster, entry| {
-            if matches!(entry, Entry::Free | Entry::Bad) {
-                return;
-            }
-            let start = self.geometry.cluster_at(cluster);
-            let end = start + self.geometry.cluster_size;
-            match merged.last_mut() {
-                Some(last) if last.1 == start => last.1 = end,
-                _ => merged.push((start, end)),
-            }
-        })?;
-        Ok(merged.into_iter().filter_map(|(start, end)| ByteRange::new(start, end)).collect())
-    }
-
     /// Writes the true number of free clusters into the FSInfo sector of a FAT32: `fatfs` counts on from
     /// what it finds there.
     pub(super) fn repair_free_count(&self) -> Result<(), FsError> {
-        if self.geometry.kind == FatKind::Fat16 {
+        if self.geometry.kind != FatKind::Fat32 {
             return Ok(());
         }
         let at = self.geometry.info_at;
@@ -96,7 +99,7 @@ impl<'a, D: BlockRead> Table<'a, D> {
 
     /// Visits every cluster of the volume in order.
     fn each(&self, mut visit: impl FnMut(u32, Entry)) -> Result<(), FsError> {
-        let len = self.geometry.kind.entry_len() as usize;
+        let len = (self.geometry.kind.entry_bits() / 8) as usize;
         let mut piece = vec![0; PIECE];
         let mut at = self.geometry.table_at + 2 * len as u64;
         let (mut cluster, end) = (2, self.geometry.clusters + 2);
@@ -105,29 +108,11 @@ impl<'a, D: BlockRead> Table<'a, D> {
             let bytes = &mut piece[..count * len];
             self.pages.borrow_mut().read_at(at, bytes)?;
             for entry in bytes.chunks_exact(len) {
-                visit(cluster, self.decode(entry));
+                visit(cluster, Entry::decode(entry));
                 cluster += 1;
             }
             at += (count * len) as u64;
         }
         Ok(())
-    }
-
-    fn decode(&self, bytes: &[u8]) -> Entry {
-        let value = match *bytes {
-            [a, b] => match u32::from(u16::from_le_bytes([a, b])) {
-                // The special values of FAT16 are those of FAT32 with fewer ones in front.
-                value @ 0xfff7.. => value | 0x0fff_0000,
-                value => value,
-            },
-            [a, b, c, d] => u32::from_le_bytes([a, b, c, d]) & 0x0fff_ffff,
-            _ => 0,
-        };
-        match value {
-            0 => Entry::Free,
-            0x0fff_fff7 => Entry::Bad,
-            0x0fff_fff8.. => Entry::End,
-            next => Entry::Next(next),
-        }
     }
 }

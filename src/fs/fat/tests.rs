@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::testing::{fat16, fat32, volume};
-use super::{FatVolume, check};
+use super::{FatVolume, check, usage};
 use crate::disk::block::BlockRead;
+use crate::disk::ranges;
 use crate::fs::FsReader;
 use crate::fs::error::FsError;
 use crate::fs::metadata::FileType;
@@ -90,8 +91,9 @@ fn compare(medium: &Vec<u8>, model: &BTreeMap<String, Option<Vec<u8>>>) {
     }
     assert_eq!(found, model.len());
     // Every cluster in use belongs to something.
-    let (space, used) = (fat.space().unwrap(), fat.used_ranges().unwrap());
-    let allocated: u64 = used.iter().map(|range| range.len()).sum::<u64>() - fat.geometry.data_at;
+    let (space, used) = (fat.space().unwrap(), usage(medium).unwrap());
+    assert_eq!(used.remarks, []);
+    let allocated = ranges::total(&used.ranges) - fat.geometry.data_at;
     assert_eq!(allocated / space.cluster_size, space.clusters - space.free_clusters);
 }
 

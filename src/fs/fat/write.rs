@@ -203,7 +203,7 @@ impl<D: BlockWrite> FatVolume<D> {
     /// The number of clusters of FAT32's root directory; FAT16's has none.
     fn root_clusters(&self) -> Result<usize, FsError> {
         match self.geometry.kind {
-            FatKind::Fat16 => Ok(0),
+            FatKind::Fat12 | FatKind::Fat16 => Ok(0),
             FatKind::Fat32 => Ok(chain(&self.pages, &self.geometry, self.geometry.root_cluster)?.len()),
         }
     }
@@ -274,7 +274,7 @@ impl<D: BlockWrite> FatVolume<D> {
 
     fn root_content(&self) -> Result<Vec<u8>, FsError> {
         match self.geometry.kind {
-            FatKind::Fat16 => read_root16(&self.pages, &self.geometry),
+            FatKind::Fat12 | FatKind::Fat16 => read_root16(&self.pages, &self.geometry),
             FatKind::Fat32 => {
                 let chain = chain(&self.pages, &self.geometry, self.geometry.root_cluster)?;
                 read_directory(&self.pages, &self.geometry, &chain)

@@ -10,7 +10,7 @@ use pibake::cow::CowImage;
 use pibake::disk::range::ByteRange;
 use pibake::disk::window::Window;
 use pibake::fs::FsReader;
-use pibake::fs::fat::FatVolume;
+use pibake::fs::fat::{FatVolume, usage};
 use pibake::fs::path::FsPath;
 use pibake_fuzz::{DISK, Patch, lay};
 
@@ -94,9 +94,9 @@ fn on_a_sound_volume(disk: &mut CowImage, steps: &[Step]) {
 }
 
 fn on_a_damaged_volume(disk: &mut CowImage, steps: &[Step]) {
+    let _ = usage(window(disk));
     let Ok(mut volume) = FatVolume::edit(window(disk), NOW) else { return };
     let _ = volume.space();
-    let _ = volume.used_ranges();
     let _ = volume.read_dir(&FsPath::root());
     for step in steps {
         let _ = match *step {

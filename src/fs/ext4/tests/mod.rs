@@ -7,6 +7,7 @@ mod directories;
 mod files;
 mod growth;
 mod refusals;
+mod usage;
 
 use super::editor::{Ext4Editor, Stamp};
 use super::view::Ext4Reader;

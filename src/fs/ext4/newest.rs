@@ -1,40 +1,14 @@
-//! What of a filesystem is in use, and since when.
+//! Since when a filesystem is as it is.
 
 use super::super::error::FsError;
 use super::inode::{Inode, ROOT};
 use super::store::Store;
 use crate::disk::block::BlockRead;
-use crate::disk::range::ByteRange;
 
 /// Inodes read at once.
 const BATCH: u32 = 512;
 
 impl<D: BlockRead> Store<D> {
-    /// The bytes in use, in rising order, merged: superblocks, tables and everything allocated. Every bitmap
-    /// is compared with the counts in its descriptor, and these with the superblock's.
-    pub(super) fn used_ranges(&self) -> Result<Vec<ByteRange>, FsError> {
-        self.check_counts()?;
-        let mut stretches: Vec<(u64, u64)> = Vec::new();
-        if self.geometry.first_data_block > 0 {
-            // In front of the superblock's block no bitmap says anything; a boot loader may lie there.
-            stretches.push((0, u64::from(self.geometry.first_data_block)));
-        }
-        for group in 0..self.geometry.groups() {
-            self.inode_bitmap(group)?;
-            let first = self.geometry.group_start(group);
-            for (start, len) in self.block_bitmap(group)?.set_runs(0) {
-                let (start, len) = (first + u64::from(start), u64::from(len));
-                match stretches.last_mut() {
-                    Some((last, own)) if *last + *own == start => *own += len,
-                    _ => stretches.push((start, len)),
-                }
-            }
-        }
-        let size = u64::from(self.geometry.block_size);
-        let ranges = stretches.into_iter().map(|(start, len)| ByteRange::with_len(start * size, len * size));
-        Ok(ranges.flatten().collect())
-    }
-
     /// The newest modification time of all files, seconds since 1970.
     pub(super) fn newest_mtime(&self) -> Result<i64, FsError> {
         let mut newest = 0;
