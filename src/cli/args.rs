@@ -73,7 +73,7 @@ pub enum Color {
 }
 
 /// Which nodes.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 #[group(required = true, multiple = false)]
 pub struct NodeArgs {
     /// These nodes, by name
@@ -154,28 +154,32 @@ pub enum Command {
         #[allow(missing_docs)]
         swarm: SwarmArgs,
     },
-    /// Bake, write and verify one card
+    /// Bake, write and verify cards
     ///
-    /// Everything on the card is lost. What the card holds is shown first, and nothing is written before
-    /// you have typed yes.
+    /// The first node goes to the first device, and so on; all are written at once, each at its own speed.
+    /// With fewer devices than nodes the next cards are asked for. Everything on the cards is lost: what they
+    /// hold is shown first, and nothing is written before you have typed yes.
     #[command(after_help = "Examples:\n  sudo pibake flash --node pi1 /dev/sdb\n  \
+        sudo pibake flash --all /dev/sdb /dev/sdc\n  \
+        sudo pibake flash --all --skip-done /dev/sdb   one reader, card after card\n  \
         pibake flash --node pi1 card.img     a file of the card's size")]
-    Flash {
-        /// The node the card is for
-        #[arg(long, value_name = "NAME")]
-        node: String,
+    Flash(FlashArgs),
+    /// Write an image to a card, with proof
+    ///
+    /// Takes any image that `inspect` takes. What is in use of it is written, read back and compared, by the
+    /// same rules as `flash`.
+    #[command(after_help = "Examples:\n  sudo pibake restore pi1.img.zst /dev/sdb\n  \
+        sudo pibake restore 2024-11-19-raspios-bookworm-arm64-lite.img.xz /dev/sdb")]
+    Restore {
+        /// An image, packed or not
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
         /// The card: a whole disk such as /dev/sdb, or an existing regular file
         #[arg(value_name = "DEVICE")]
         device: PathBuf,
-        /// Unmount the card's filesystems first
-        #[arg(long)]
-        unmount: bool,
-        /// Allow a disk that is not removable; with --yes, only the one of this serial or model
-        #[arg(long, value_name = "SERIAL", num_args = 0..=1, require_equals = true)]
-        allow_fixed: Option<Option<String>>,
         #[command(flatten)]
         #[allow(missing_docs)]
-        swarm: SwarmArgs,
+        card: CardArgs,
     },
     /// Show which cards may be written, and why other disks may not
     #[command(after_help = "Examples:\n  pibake devices\n  pibake devices --json")]
@@ -302,6 +306,43 @@ pub enum Rotated {
         /// The client
         name: String,
     },
+}
+
+/// Which nodes go to which cards.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FlashArgs {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub nodes: NodeArgs,
+    /// The cards: whole disks such as /dev/sdb, or existing regular files
+    #[arg(value_name = "DEVICE", required = true)]
+    pub devices: Vec<PathBuf>,
+    /// Leave out nodes that have a verified card of the same plan
+    #[arg(long)]
+    pub skip_done: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub card: CardArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub swarm: SwarmArgs,
+}
+
+/// Which cards may be written, and how.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CardArgs {
+    /// Unmount the card's filesystems first
+    #[arg(long)]
+    pub unmount: bool,
+    /// Allow a disk that is not removable; with --yes, only the one of this serial or model
+    #[arg(long, value_name = "SERIAL", num_args = 0..=1, require_equals = true)]
+    pub allow_fixed: Option<Option<String>>,
+    /// Write what the card holds already, too
+    #[arg(long)]
+    pub rewrite: bool,
+    /// Write free blocks too: of what the image covers, nothing old is left
+    #[arg(long)]
+    pub all_blocks: bool,
 }
 
 /// What to fetch, and from where.

@@ -1,11 +1,11 @@
-//! Choosing a card: looking at it, refusing it, showing it, and asking.
+//! Choosing cards: looking at them, refusing them, showing them, and asking.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::cli::progress::quiet;
+use crate::cli::args::CardArgs;
 use crate::cli::prompt;
 use crate::cli::survey::in_short;
 use crate::cli::table::{printable, size};
@@ -13,29 +13,37 @@ use crate::device::authority::Authority;
 use crate::device::identity::Identity;
 use crate::device::info::{DeviceInfo, Kind};
 use crate::device::platform::{self, System};
-use crate::device::policy::{Assessment, ConfirmedTarget, Consent, Options, assess};
-use crate::device::refusal::{LookError, Refused};
+use crate::device::policy::{Assessment, ConfirmedTarget, Consent, Options, assess, named_twice};
+use crate::device::refusal::{LookError, Refusal, Refused};
 use crate::disk::block::{BlockRead, FileBlocks};
 use crate::error::{ExitCode, advise, advised};
 use crate::inventory::survey::survey;
 use crate::invoker::Invoker;
-use crate::sink;
-use crate::sink::card::{CardJob, FlashError, Flashed};
 
 use super::context::Context;
 
-/// The target as the command line names it.
-pub(super) struct Wanted {
-    pub(super) device: PathBuf,
-    pub(super) unmount: bool,
-    pub(super) allow_fixed: Option<Option<String>>,
-}
-
 /// A target that was looked at: what it is, and what makes it the same one later.
 pub(super) struct Looked {
-    info: DeviceInfo,
+    pub(super) info: DeviceInfo,
     identity: Identity,
     options: Options,
+}
+
+/// What a card is to become.
+pub(super) struct Becomes {
+    /// A node, or a file.
+    pub(super) what: String,
+    /// Bytes of the image.
+    pub(super) size: u64,
+}
+
+/// Whether `--yes` is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leave {
+    /// It is, for cards that were there when the run began.
+    Yes,
+    /// Somebody has to be asked.
+    Asked,
 }
 
 /// Root's rights for opening, unmounting and re-reading a card, and for nothing else.
@@ -59,63 +67,62 @@ impl Authority for Privileged<'_> {
     }
 }
 
-/// Describes the target and refuses what can be refused before anything is baked. `sources` are files that
-/// the card's content is read from.
-pub(super) fn look(context: &Context, wanted: &Wanted, sources: Vec<PathBuf>) -> anyhow::Result<Looked> {
-    let info = System::host().describe(&wanted.device).map_err(refusal)?;
-    let options = Options { unmount: wanted.unmount, allow_fixed: wanted.allow_fixed.is_some(), sources };
-    accept(&assess(&info, 0, &options))?;
-    let identity = Identity::take(&info, &Privileged(&context.invoker));
-    Ok(Looked { info, identity, options })
+/// Describes the targets and refuses what can be refused before anything is baked. `sources` are files that
+/// the cards' content is read from.
+pub(super) fn look(
+    context: &Context,
+    devices: &[PathBuf],
+    args: &CardArgs,
+    sources: &[PathBuf],
+) -> anyhow::Result<Vec<Looked>> {
+    let options =
+        Options { unmount: args.unmount, allow_fixed: args.allow_fixed.is_some(), sources: sources.to_vec() };
+    let infos = devices.iter().map(|device| System::host().describe(device).map_err(refusal));
+    let infos = infos.collect::<anyhow::Result<Vec<_>>>()?;
+    let refused = infos.iter().flat_map(|info| assess(info, 0, &options).refusals().to_vec());
+    accept(refused.chain(named_twice(&infos.iter().collect::<Vec<_>>())))?;
+    let looked = |info| {
+        let identity = Identity::take(&info, &Privileged(&context.invoker));
+        Looked { info, identity, options: options.clone() }
+    };
+    Ok(infos.into_iter().map(looked).collect())
 }
 
-/// Shows the target, asks, and gives back what may be written.
+/// Shows the targets, asks, and gives back what may be written.
 pub(super) fn confirm(
     context: &Context,
-    wanted: &Wanted,
-    looked: Looked,
-    node: &str,
-    image_size: u64,
-) -> anyhow::Result<ConfirmedTarget> {
-    let assessment = assess(&looked.info, image_size, &looked.options);
-    accept(&assessment)?;
-    let consent = if context.common.yes {
-        given(wanted)
+    args: &CardArgs,
+    cards: Vec<(Looked, Becomes)>,
+    leave: Leave,
+) -> anyhow::Result<Vec<ConfirmedTarget>> {
+    let assessed: Vec<(Assessment, Looked, Becomes)> = cards
+        .into_iter()
+        .map(|(looked, becomes)| (assess(&looked.info, becomes.size, &looked.options), looked, becomes))
+        .collect();
+    accept(assessed.iter().flat_map(|(assessment, ..)| assessment.refusals().to_vec()))?;
+    let consents = if context.common.yes && leave == Leave::Yes {
+        assessed.iter().map(|_| given(args)).collect()
     } else {
-        // The image may still be on its way.
-        let _quiet = quiet();
-        show(context, &looked.info, node, image_size);
-        ask(&assessment)?
+        for (_, looked, becomes) in &assessed {
+            show(context, &looked.info, becomes);
+        }
+        ask(&assessed)?
     };
-    assessment.confirm(&consent, looked.identity).map_err(|refused| refusal(refused.into()))
+    let confirmed = assessed.into_iter().zip(&consents);
+    confirmed
+        .map(|((assessment, looked, _), consent)| {
+            assessment.confirm(consent, looked.identity).map_err(|refused| refusal(refused.into()))
+        })
+        .collect()
 }
 
-/// Writes a confirmed target, all checks repeated on the open descriptor, and proves it.
-pub(super) fn flash(
-    context: &Context,
-    target: &ConfirmedTarget,
-    job: &CardJob<'_>,
-) -> anyhow::Result<Flashed> {
-    sink::card::flash(target, &System::host(), &Privileged(&context.invoker), job).map_err(
-        |error| match error {
-            FlashError::Target(error) => refusal(error),
-            FlashError::Card(failure) => advise(
-                failure.exit_code(),
-                failure,
-                "try again; a card or a reader that fails twice is to be replaced",
-            ),
-        },
-    )
+fn accept(refusals: impl IntoIterator<Item = Refusal>) -> anyhow::Result<()> {
+    let refusals: Vec<Refusal> = refusals.into_iter().collect();
+    if refusals.is_empty() { Ok(()) } else { Err(refusal(Refused(refusals).into())) }
 }
 
-fn accept(assessment: &Assessment) -> anyhow::Result<()> {
-    if assessment.refusals().is_empty() {
-        return Ok(());
-    }
-    Err(refusal(Refused(assessment.refusals().to_vec()).into()))
-}
-
-fn refusal(error: LookError) -> anyhow::Error {
+/// An error of the device room, with what can be done about it.
+pub(super) fn refusal(error: LookError) -> anyhow::Error {
     let way_out = match &error {
         LookError::Refused(refused) => refused.way_out(),
         LookError::Denied { .. } => "run it with sudo; pibake uses root for opening the card only".to_owned(),
@@ -125,14 +132,15 @@ fn refusal(error: LookError) -> anyhow::Error {
 }
 
 /// What `--yes` agrees to.
-fn given(wanted: &Wanted) -> Consent {
-    match &wanted.allow_fixed {
+fn given(args: &CardArgs) -> Consent {
+    match &args.allow_fixed {
         Some(Some(typed)) => Consent::Typed(typed.clone()),
         _ => Consent::Yes,
     }
 }
 
-fn ask(assessment: &Assessment) -> anyhow::Result<Consent> {
+/// One question for all cards that a yes is enough for, and one for each disk that cannot be taken out.
+fn ask(assessed: &[(Assessment, Looked, Becomes)]) -> anyhow::Result<Vec<Consent>> {
     if !prompt::somebody_there() {
         return Err(advised(
             ExitCode::Usage,
@@ -140,23 +148,37 @@ fn ask(assessment: &Assessment) -> anyhow::Result<Consent> {
             "say --yes if it may",
         ));
     }
-    if assessment.needs_typing() {
-        let names = assessment.typeable().join("` or `");
-        return Ok(Consent::Typed(prompt::line(&format!(
-            "This disk cannot be taken out. Type `{names}` to overwrite it:"
-        ))?));
-    }
-    if prompt::yes("Everything on it will be lost.")? {
-        Ok(Consent::Yes)
-    } else {
-        Err(advised(ExitCode::TargetRefused, "not confirmed", "nothing was written"))
-    }
+    let mut agreed = None;
+    assessed
+        .iter()
+        .map(|(assessment, looked, _)| {
+            if assessment.needs_typing() {
+                return type_name(assessment, &looked.info).map(Consent::Typed);
+            }
+            let which = if assessed.len() == 1 { "it" } else { "these cards" };
+            let yes = match agreed {
+                Some(yes) => yes,
+                None => *agreed.insert(prompt::yes(&format!("Everything on {which} will be lost."))?),
+            };
+            if yes {
+                Ok(Consent::Yes)
+            } else {
+                Err(advised(ExitCode::TargetRefused, "not confirmed", "nothing was written"))
+            }
+        })
+        .collect()
 }
 
-fn show(context: &Context, info: &DeviceInfo, node: &str, image_size: u64) {
+fn type_name(assessment: &Assessment, info: &DeviceInfo) -> anyhow::Result<String> {
+    let names = assessment.typeable().join("` or `");
+    let disk = info.path.display();
+    Ok(prompt::line(&format!("{disk} cannot be taken out. Type `{names}` to overwrite it:"))?)
+}
+
+fn show(context: &Context, info: &DeviceInfo, becomes: &Becomes) {
     let mut lines = vec![format!("{}: {}", info.path.display(), describe(info))];
     lines.push(format!("  holds {}", content(context, info)));
-    lines.push(format!("  will become {node} ({})", size(image_size)));
+    lines.push(format!("  will become {} ({})", becomes.what, size(becomes.size)));
     // Whoever cannot see it is not asked either.
     let _ = writeln!(io::stderr(), "{}", lines.join("\n"));
 }

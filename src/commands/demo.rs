@@ -6,12 +6,11 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-use crate::cli::args::{NodeArgs, SwarmArgs};
+use crate::cli::args::{FlashArgs, NodeArgs, SwarmArgs};
 use crate::cli::print;
 use crate::config::profile;
 use crate::error::{Advise, ExitCode, advised};
 
-use super::card::Wanted;
 use super::context::Context;
 use super::{flash, inspect, plan};
 
@@ -38,12 +37,7 @@ pub(super) fn run(mut context: Context, dir: &Path) -> anyhow::Result<()> {
 
     let card = dir.join(CARD_NAME);
     step(&context, "bake, write, read back", &format!("flash --node {NODE} {}", card.display()))?;
-    flash::run(
-        &context,
-        NODE,
-        &Wanted { device: card.clone(), unmount: false, allow_fixed: None },
-        &SwarmArgs::default(),
-    )?;
+    flash::run(&context, &FlashArgs { nodes, devices: vec![card.clone()], ..FlashArgs::default() })?;
 
     step(&context, "what the card holds now", &format!("inspect {}", card.display()))?;
     inspect::run(&context, &card)?;

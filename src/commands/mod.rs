@@ -17,9 +17,11 @@ mod keys;
 mod oven;
 mod plan;
 mod prepare;
+mod restore;
 mod staged;
 mod staged_images;
 mod status;
+mod writing;
 
 use clap::Parser;
 
@@ -52,10 +54,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Bake { nodes, output, format, swarm } => {
             bake::run(&context, &nodes, &output, format, &swarm)
         }
-        Command::Flash { node, device, unmount, allow_fixed, swarm } => {
-            let wanted = card::Wanted { device, unmount, allow_fixed };
-            flash::run(&context, &node, &wanted, &swarm)
-        }
+        Command::Flash(args) => flash::run(&context, &args),
+        Command::Restore { file, device, card } => restore::run(&context, &file, &device, &card),
         Command::Devices => devices::run(&context),
         Command::Keys { action } => keys::run(&context, &action),
         Command::Inspect { target } => inspect::run(&context, &target),

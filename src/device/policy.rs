@@ -60,6 +60,20 @@ pub fn assess(info: &DeviceInfo, image_size: u64, options: &Options) -> Assessme
     Assessment { info: info.clone(), image_size, options: options.clone(), refusals }
 }
 
+/// Refuses disks that are among those named more than once, under whatever names.
+#[must_use]
+pub fn named_twice(infos: &[&DeviceInfo]) -> Vec<Refusal> {
+    let seen = |at: usize| infos[..at].iter().any(|before| before.is_same_disk(infos[at]));
+    let twice = (0..infos.len()).filter(|at| seen(*at)).map(|at| {
+        Refusal::new(
+            Rule::Twice,
+            format!("{} was named twice", name(infos[at])),
+            "name each card once; `ls -l /dev/disk/by-id` tells which names are one disk's",
+        )
+    });
+    twice.collect()
+}
+
 impl Assessment {
     /// Every reason against it; none when it may be written once confirmed.
     #[must_use]

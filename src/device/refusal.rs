@@ -34,6 +34,8 @@ pub enum Rule {
     Fixed,
     /// It is the file that is to be written to it.
     Source,
+    /// It was named twice.
+    Twice,
     /// It is no longer what was shown.
     Changed,
     /// Somebody else has it open.

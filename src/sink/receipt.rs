@@ -141,8 +141,8 @@ impl Receipt {
             prepare_seconds: seconds(report.preparing()),
             write_seconds: seconds(report.writing()),
             verify_seconds: seconds(report.verifying()),
-            write_rate: rate(report.used(), report.writing()),
-            verify_rate: rate(report.read_back(), report.verifying()),
+            write_rate: report.write_rate(),
+            verify_rate: report.verify_rate(),
             verified: true,
         }
     }
@@ -159,28 +159,14 @@ fn seconds(took: Duration) -> f64 {
     (took.as_secs_f64() * 1000.0).round() / 1000.0
 }
 
-/// Bytes a second; 0 when it took no time that could be measured.
-fn rate(bytes: u64, took: Duration) -> u64 {
-    let nanoseconds = took.as_nanos();
-    let per_second = u128::from(bytes) * 1_000_000_000;
-    per_second.checked_div(nanoseconds).and_then(|rate| u64::try_from(rate).ok()).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use super::{rate, stamp};
+    use super::stamp;
 
     #[test]
     fn times_are_whole_seconds_in_utc() {
         assert_eq!(stamp(SystemTime::UNIX_EPOCH + Duration::from_millis(86_400_900)), "1970-01-02T00:00:00Z");
-    }
-
-    #[test]
-    fn rates_are_bytes_a_second() {
-        assert_eq!(rate(40_000_000, Duration::from_secs(2)), 20_000_000);
-        assert_eq!(rate(5, Duration::ZERO), 0);
-        assert_eq!(rate(u64::MAX, Duration::from_nanos(1)), 0);
     }
 }

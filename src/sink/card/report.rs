@@ -114,4 +114,35 @@ impl CardReport {
     pub fn verifying(&self) -> Duration {
         self.tally.verifying
     }
+
+    /// Bytes a second while writing, those compared included; 0 when it took no time that could be measured.
+    #[must_use]
+    pub fn write_rate(&self) -> u64 {
+        rate(self.used, self.writing())
+    }
+
+    /// Bytes a second while reading back; 0 when it took no time that could be measured.
+    #[must_use]
+    pub fn verify_rate(&self) -> u64 {
+        rate(self.read_back(), self.verifying())
+    }
+}
+
+fn rate(bytes: u64, took: Duration) -> u64 {
+    let per_second = u128::from(bytes) * 1_000_000_000;
+    per_second.checked_div(took.as_nanos()).and_then(|rate| u64::try_from(rate).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::rate;
+
+    #[test]
+    fn rates_are_bytes_a_second() {
+        assert_eq!(rate(40_000_000, Duration::from_secs(2)), 20_000_000);
+        assert_eq!(rate(5, Duration::ZERO), 0);
+        assert_eq!(rate(u64::MAX, Duration::from_nanos(1)), 0);
+    }
 }

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use super::desk::{Desk, Ran};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "demo",
     "init",
     "plan",
     "bake",
     "flash",
+    "restore",
     "devices",
     "inspect",
     "fetch",

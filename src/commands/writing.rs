@@ -1,0 +1,115 @@
+//! One image onto one confirmed card, proved: what flash and restore share.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+
+use crate::cli::args::CardArgs;
+use crate::cli::table::size;
+use crate::device::info::DeviceInfo;
+use crate::device::platform::System;
+use crate::device::policy::ConfirmedTarget;
+use crate::disk::block::BlockRead;
+use crate::error::{Advise, ExitCode, advise};
+use crate::sink::card::{self, CardJob, CardReport, FlashError, Flashed, ImageRanges};
+use crate::source::BaseImage;
+use crate::usage::owner::owners;
+use crate::usage::used::used;
+
+use super::card::{Becomes, Privileged, describe, refusal};
+use super::context::Context;
+
+/// An image that may be written: every check of it has passed.
+pub(super) struct Ready<'a> {
+    /// A node, or a file.
+    what: String,
+    image: Arc<dyn BlockRead>,
+    ranges: ImageRanges,
+    /// What it is made from, which may still be arriving.
+    base: &'a BaseImage,
+    rewrite: bool,
+}
+
+/// A card that holds its image.
+pub(super) struct Written {
+    pub(super) flashed: Flashed,
+    pub(super) started: SystemTime,
+    pub(super) finished: SystemTime,
+}
+
+impl<'a> Ready<'a> {
+    /// Finds out what of an image is to be written.
+    pub(super) fn new(
+        context: &Context,
+        what: String,
+        image: Arc<dyn BlockRead>,
+        base: &'a BaseImage,
+        args: &CardArgs,
+    ) -> anyhow::Result<Self> {
+        let ranges = if args.all_blocks {
+            ImageRanges::whole(image.size())
+        } else {
+            in_use(context, &what, image.as_ref())?
+        };
+        Ok(Self { what, image, ranges, base, rewrite: args.rewrite })
+    }
+
+    /// What the card will be.
+    pub(super) fn becomes(&self) -> Becomes {
+        Becomes { what: self.what.clone(), size: self.image.size() }
+    }
+
+    /// Writes the card, all checks repeated on the open descriptor, and proves it.
+    pub(super) fn write(&self, context: &Context, target: &ConfirmedTarget) -> anyhow::Result<Written> {
+        let started = SystemTime::now();
+        let place = |offset| owners(self.image.as_ref(), &[offset]).first().map(ToString::to_string);
+        let job = CardJob {
+            image: self.image.as_ref(),
+            ranges: self.ranges.clone(),
+            rewrite: self.rewrite,
+            place: &place,
+            subject: self.what.clone(),
+            progress: context.progress.as_ref(),
+            interrupt: &context.interrupt,
+        };
+        let authority = Privileged(&context.invoker);
+        let flashed = card::flash(target, &System::host(), &authority, &job).map_err(failed)?;
+        self.base.whole().advise(ExitCode::Failed, "download the image again, and write the card again")?;
+        Ok(Written { flashed, started, finished: SystemTime::now() })
+    }
+}
+
+/// What of an image is in use. One that contradicts itself is written whole: that loses nothing.
+fn in_use(context: &Context, what: &str, image: &dyn BlockRead) -> anyhow::Result<ImageRanges> {
+    let used = used(image, &[]).with_context(|| format!("looking for what {what} uses of its image"))?;
+    let doubts: Vec<String> = used.mismatches().map(ToString::to_string).collect();
+    if doubts.is_empty() {
+        return Ok(ImageRanges::new(image.size(), used.ranges));
+    }
+    context.warn(&[format!("{what}: all of the image is written, free or not: {}", doubts.join("; "))]);
+    Ok(ImageRanges::whole(image.size()))
+}
+
+fn failed(error: FlashError) -> anyhow::Error {
+    match error {
+        FlashError::Target(error) => refusal(error),
+        FlashError::Card(failure) => advise(
+            failure.exit_code(),
+            failure,
+            "try again; a card or a reader that fails twice is to be replaced",
+        ),
+    }
+}
+
+/// The heading of the table that ends a run.
+pub(super) const HEADING: [&str; 6] = ["NODE", "CARD", "USED", "WRITTEN", "AT", "READ BACK AT"];
+
+/// A card's line in that table.
+pub(super) fn row(what: &str, device: &DeviceInfo, report: &CardReport) -> Vec<String> {
+    let card = format!("{} ({})", device.path.display(), describe(device));
+    let rates = [report.write_rate(), report.verify_rate()];
+    let rate = |rate| if rate == 0 { "-".to_owned() } else { format!("{}/s", size(rate)) };
+    let [write, verify] = rates.map(rate);
+    vec![what.to_owned(), card, size(report.used()), size(report.written()), write, verify]
+}
