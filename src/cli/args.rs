@@ -173,6 +173,9 @@ pub enum Command {
         /// Allow a disk that is not removable; with --yes, only the one of this serial or model
         #[arg(long, value_name = "SERIAL", num_args = 0..=1, require_equals = true)]
         allow_fixed: Option<Option<String>>,
+        /// Write free blocks too, which removes old data from them
+        #[arg(long)]
+        all_blocks: bool,
         #[command(flatten)]
         #[allow(missing_docs)]
         swarm: SwarmArgs,

@@ -42,6 +42,7 @@ pub(super) fn run(mut context: Context, dir: &Path) -> anyhow::Result<()> {
         &context,
         NODE,
         &Wanted { device: card.clone(), unmount: false, allow_fixed: None },
+        false,
         &SwarmArgs::default(),
     )?;
 

@@ -11,17 +11,24 @@ use crate::cli::table::{Table, size};
 use crate::device::info::DeviceInfo;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
-use crate::inventory::types::Layout;
 use crate::sink::card::{CardJob, ImageRanges};
 use crate::sink::receipt::{Provenance, Receipt};
 use crate::state::State;
+use crate::usage::owner::owners;
+use crate::usage::used::used;
 
 use super::card::{self, Wanted};
 use super::context::Context;
 use super::oven;
 use super::prepare::{self, Base, Planned};
 
-pub(super) fn run(context: &Context, node: &str, wanted: &Wanted, swarm: &SwarmArgs) -> anyhow::Result<()> {
+pub(super) fn run(
+    context: &Context,
+    node: &str,
+    wanted: &Wanted,
+    all_blocks: bool,
+    swarm: &SwarmArgs,
+) -> anyhow::Result<()> {
     let nodes = NodeArgs { nodes: vec![node.to_owned()], all: false };
     let order = prepare::order(context, &nodes, swarm)?;
     prepare::check_complete(context, &order)?;
@@ -36,8 +43,9 @@ pub(super) fn run(context: &Context, node: &str, wanted: &Wanted, swarm: &SwarmA
     let base = bases.of(&planned.node)?;
     let image: Arc<dyn BlockRead> = Arc::new(oven::edit(base, &planned)?);
     oven::check(context, base, &planned, &image)?;
+    let ranges = if all_blocks { ImageRanges::whole(image.size()) } else { used_ranges(context, &image)? };
     let target = card::confirm(context, wanted, looked, node, image.size())?;
-    let receipt = write(context, &order.cluster.name, base, &planned, &image, &target)?;
+    let receipt = write(context, &order.cluster.name, base, &planned, &image, ranges, &target)?;
     keep(context, &state, &planned, &receipt)?;
     report(context, target.info(), &receipt)
 }
@@ -58,14 +66,14 @@ fn write(
     base: &Base,
     planned: &Planned,
     image: &Arc<dyn BlockRead>,
+    ranges: ImageRanges,
     target: &ConfirmedTarget,
 ) -> anyhow::Result<Receipt> {
     let started = SystemTime::now();
-    let layout = base.inventory.layout.clone();
     let job = CardJob {
         image,
-        ranges: ImageRanges::whole(image.size()),
-        place: &move |offset| place(&layout, offset),
+        ranges,
+        place: &|offset| owners(image, &[offset]).first().map(ToString::to_string),
         subject: planned.node.name.clone(),
         progress: context.progress.as_ref(),
         interrupt: &context.interrupt,
@@ -82,16 +90,11 @@ fn write(
     Ok(Receipt::new(&provenance, &flashed.device, &flashed.report))
 }
 
-/// Which partition an offset lies in.
-fn place(layout: &Layout, offset: u64) -> Option<String> {
-    let inside = |(start, len): (u64, u64)| offset >= start && offset - start < len;
-    if inside(layout.boot) {
-        Some("the boot partition".to_owned())
-    } else if offset >= layout.root.0 {
-        Some("the root partition".to_owned())
-    } else {
-        None
-    }
+/// What of the image is in use. Whatever is doubtful counts, so nothing in here keeps a card from being written.
+fn used_ranges(context: &Context, image: &Arc<dyn BlockRead>) -> anyhow::Result<ImageRanges> {
+    let used = used(image, &[]).context("finding out which blocks of the image are in use")?;
+    used.mismatches().for_each(|note| context.note(note.to_string()));
+    Ok(ImageRanges::new(image.size(), used.ranges))
 }
 
 fn report(context: &Context, info: &DeviceInfo, receipt: &Receipt) -> anyhow::Result<()> {

@@ -52,9 +52,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Bake { nodes, output, format, swarm } => {
             bake::run(&context, &nodes, &output, format, &swarm)
         }
-        Command::Flash { node, device, unmount, allow_fixed, swarm } => {
+        Command::Flash { node, device, unmount, allow_fixed, all_blocks, swarm } => {
             let wanted = card::Wanted { device, unmount, allow_fixed };
-            flash::run(&context, &node, &wanted, &swarm)
+            flash::run(&context, &node, &wanted, all_blocks, &swarm)
         }
         Command::Devices => devices::run(&context),
         Command::Keys { action } => keys::run(&context, &action),
