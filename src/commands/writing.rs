@@ -80,15 +80,13 @@ impl<'a> Ready<'a> {
     }
 }
 
-/// What of an image is in use. One that contradicts itself is written whole: that loses nothing.
+/// What of an image is in use. What of it contradicts itself counts as used, and is told.
 fn in_use(context: &Context, what: &str, image: &dyn BlockRead) -> anyhow::Result<ImageRanges> {
     let used = used(image, &[]).with_context(|| format!("looking for what {what} uses of its image"))?;
-    let doubts: Vec<String> = used.mismatches().map(ToString::to_string).collect();
-    if doubts.is_empty() {
-        return Ok(ImageRanges::new(image.size(), used.ranges));
+    for doubt in used.mismatches() {
+        context.warn(&[format!("{what}: {doubt}")]);
     }
-    context.warn(&[format!("{what}: all of the image is written, free or not: {}", doubts.join("; "))]);
-    Ok(ImageRanges::whole(image.size()))
+    Ok(ImageRanges::new(image.size(), used.ranges))
 }
 
 fn failed(error: FlashError) -> anyhow::Error {

@@ -19,3 +19,5 @@ mod sources;
 mod state;
 #[path = "../tier.rs"]
 mod tier;
+#[cfg(unix)]
+mod used_images;

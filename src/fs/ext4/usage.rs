@@ -75,8 +75,8 @@ impl<D: BlockRead> Store<D> {
             Err(FsError::Io(error)) => return Err(error.into()),
             Err(_) => None,
         };
-        let Some(journal) = journal else { return Ok(Pending::default()) };
         let mut pending = Pending::default();
+        let Some(journal) = journal.filter(|journal| !journal.is_empty()) else { return Ok(pending) };
         let records = self.records();
         let superblock = u64::from(self.geometry.first_data_block);
         self.walk_journal(&journal, &mut |copy| {

@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use pibake::usage::used::used;
+
 use super::desk::{DEMO, Desk, Ran, cluster};
 use super::image::digest;
 
@@ -104,8 +106,16 @@ fn the_zst_holds_exactly_the_img() {
 fn a_card_holds_what_the_file_holds() {
     let (desk, _) = reference();
     let card = desk.card("card", 96);
+    let baked = fs::read(desk.path("pi1.img")).unwrap();
     desk.run(&["flash", "--node", "pi1", "card", "-y"]).ends(0);
-    assert!(fs::read(card).unwrap() == fs::read(desk.path("pi1.img")).unwrap());
+    let written = fs::read(&card).unwrap();
+    for range in used(&baked, &[]).unwrap().ranges {
+        let bytes = range.start() as usize..range.end() as usize;
+        assert!(written[bytes.clone()] == baked[bytes], "{range} are not what was baked");
+    }
+    assert!(written != baked, "free blocks were written");
+    desk.run(&["flash", "--node", "pi1", "card", "-y", "--all-blocks"]).ends(0);
+    assert!(fs::read(&card).unwrap() == baked);
 }
 
 #[test]

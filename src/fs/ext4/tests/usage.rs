@@ -108,7 +108,7 @@ fn what_cannot_be_surveyed_is_refused_by_name() {
     let mut damaged = unpack(SMALL);
     damaged[1024 + 0x68] ^= 1;
     assert!(matches!(usage(&damaged, &[]), Err(FsError::Corrupt { .. })));
-    assert!(matches!(usage(&vec![0; 4096], &[]), Err(FsError::Corrupt { .. })));
+    assert!(matches!(usage(vec![0; 4096], &[]), Err(FsError::Corrupt { .. })));
 }
 
 /// Puts a transaction into the empty journal of `PI`: copies of `blocks`, with a commit behind them if asked for.
