@@ -1,7 +1,7 @@
 //! Progress for a person at a terminal, for a log, and for a program.
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ pub fn choose(json: bool, quiet: bool) -> Arc<dyn Progress> {
         Arc::new(JsonLines)
     } else if quiet {
         Arc::new(Silent)
-    } else if io::stderr().is_terminal() {
+    } else if !ProgressDrawTarget::stderr().is_hidden() {
         Arc::new(Bars)
     } else {
         Arc::new(Lines::default())

@@ -2,12 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
 
-use nix::pty::openpty;
+use nix::pty::{Winsize, openpty};
 
 use super::desk::Desk;
 use super::image::digest;
@@ -93,35 +94,43 @@ fn a_run_that_cannot_be_whole_writes_nothing() {
 struct AtTerminal {
     child: Child,
     terminal: File,
+    hears: Receiver<String>,
     said: String,
 }
 
 impl AtTerminal {
     fn start(desk: &Desk, args: &[&str]) -> Self {
-        let pair = openpty(None, None).unwrap();
-        let slave: OwnedFd = pair.slave;
+        let window = Winsize { ws_row: 24, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+        let pair = openpty(&window, None).unwrap();
         let mut command = desk.command(args);
-        command.stdin(slave.try_clone().unwrap()).stderr(slave).stdout(Stdio::null());
+        command.stdin(pair.slave.try_clone().unwrap()).stderr(pair.slave).stdout(Stdio::null());
         let child = command.spawn().unwrap();
         // The command holds the other end of the terminal, too.
         drop(command);
-        Self { child, terminal: pair.master.into(), said: String::new() }
+        let terminal = File::from(pair.master);
+        let mut ear = terminal.try_clone().unwrap();
+        let (tell, hears) = channel();
+        thread::spawn(move || {
+            let mut buf = [0; 4096];
+            // Reading fails once the program has let go of its end.
+            while let Ok(count @ 1..) = ear.read(&mut buf) {
+                let _ = tell.send(String::from_utf8_lossy(&buf[..count]).into_owned());
+            }
+        });
+        Self { child, terminal, hears, said: String::new() }
     }
 
-    /// Waits until it has said this since it was last waited for.
+    /// Waits until it says this.
     #[track_caller]
     fn says(&mut self, text: &str) {
-        let began = Instant::now();
-        let mut heard = String::new();
-        let mut buf = [0; 4096];
-        while !heard.contains(text) {
-            assert!(began.elapsed() < Duration::from_secs(60), "{text:?} is missing from {heard}");
-            match self.terminal.read(&mut buf) {
-                Ok(count) if count > 0 => heard += &String::from_utf8_lossy(&buf[..count]),
-                _ => panic!("it ended without saying {text:?}: {}{heard}", self.said),
+        while !self.said.contains(text) {
+            match self.hears.recv_timeout(Duration::from_secs(60)) {
+                Ok(heard) => self.said += &heard,
+                Err(why) => panic!("{why}: {text:?} is missing from {:?}", self.said),
             }
         }
-        self.said += &heard;
+        let end = self.said.find(text).unwrap_or(0) + text.len();
+        self.said.drain(..end);
     }
 
     fn types(&mut self, line: &str) {
@@ -129,10 +138,15 @@ impl AtTerminal {
     }
 
     fn ends(mut self) -> Option<i32> {
-        // Nothing it still says may be left standing in its way.
-        let mut rest = Vec::new();
-        let _ = self.terminal.read_to_end(&mut rest);
         self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for AtTerminal {
+    fn drop(&mut self) {
+        // A test that failed leaves nobody waiting for a card.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -156,7 +170,7 @@ fn one_reader_takes_card_after_card() {
     // --yes covers the card that is there.
     let mut run = AtTerminal::start(&desk, &["flash", "--all", "card", "-y"]);
     run.says("insert pi2's card into card");
-    std::thread::sleep(Duration::from_millis(700));
+    thread::sleep(Duration::from_millis(700));
     assert_eq!(hostname(&desk, "card"), "pi1", "the card that was not changed is left alone");
     change(&desk, "card");
     run.says("will become pi2");
@@ -173,6 +187,8 @@ fn a_later_card_that_nobody_agrees_to_stays_as_it_is() {
     let desk = Desk::new(&["pi1", "pi2"]);
     let card = desk.card("card", 128);
     let mut run = AtTerminal::start(&desk, &["flash", "--all", "card"]);
+    run.says("Make it? Type yes");
+    run.types("yes");
     run.says("will become pi1");
     run.says("Type yes");
     run.types("yes");
