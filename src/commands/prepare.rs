@@ -147,13 +147,17 @@ fn open_base_by(
         progress: &context.progress,
         interrupt: &context.interrupt,
     };
-    let image =
-        open(&request).advise(ExitCode::Failed, "download the image again, or name another with --image")?;
-    let inventory =
-        inventory::take(&image.blocks).with_context(|| format!("looking into {}", path.display())).advise(
-            ExitCode::Failed,
-            "pibake bakes Raspberry Pi OS and Raspbian Lite images, Jessie to Trixie",
-        )?;
+    const ANOTHER: &str = "download the image again, or name another with --image";
+    let image = open(&request).advise(ExitCode::Failed, ANOTHER)?;
+    let inventory = inventory::take(&image.blocks);
+    if inventory.is_err() {
+        // What cannot be unpacked cannot be looked into either; the other way round says nothing useful.
+        image.still_same().advise(ExitCode::Failed, ANOTHER)?;
+    }
+    let inventory = inventory.with_context(|| format!("looking into {}", path.display())).advise(
+        ExitCode::Failed,
+        "pibake bakes Raspberry Pi OS and Raspbian Lite images, Jessie to Trixie",
+    )?;
     Ok(Base { image, inventory })
 }
 

@@ -1,8 +1,9 @@
 //! How far an image has arrived, piece by piece: between those who decode it and those who read it already.
 //!
 //! A piece can be decoded without the others. Pieces are taken in rising order, but one that somebody waits
-//! for comes first. None is given out before its own check has passed, and none any more once the decoding
-//! has failed: what is read is right, or an error.
+//! for comes first, and the one behind it next. Nothing is given out of a piece before its own check has
+//! passed, unless the whole file is known to be right, and nothing at all once the decoding has failed: what
+//! is read is right, or an error.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,6 +14,8 @@ use super::stamp::Stamp;
 
 /// The state of an image that arrives. Its decoders, its writer and its readers share it.
 pub(super) struct Arrival {
+    /// Whether what is decoded is right even before the piece's own check says so.
+    trusted: bool,
     inner: Mutex<Inner>,
     changed: Condvar,
 }
@@ -22,6 +25,8 @@ struct Inner {
     pieces: Vec<Piece>,
     /// Pieces that somebody waits for, the longest first; taken ones may still be among them.
     wanted: VecDeque<usize>,
+    /// Likely to be waited for next: files and tables often go on in the next piece.
+    likely: usize,
     /// All pieces before this one are taken.
     next: usize,
     /// Nobody reads it any more.
@@ -34,6 +39,8 @@ struct Piece {
     /// Its end in the image, in bytes; it begins where the one before it ends.
     end: u64,
     state: State,
+    /// Up to where in the image it can be read although it is not complete.
+    upto: u64,
     /// Somebody waits for it, or did.
     wanted: bool,
 }
@@ -46,24 +53,27 @@ enum State {
 }
 
 impl Arrival {
-    /// An image of pieces that end at these offsets, none of which is there.
-    pub(super) fn new(ends: impl IntoIterator<Item = u64>) -> Self {
-        let pieces = ends.into_iter().map(|end| Piece { end, state: State::Untouched, wanted: false });
+    /// An image of pieces that end at these offsets, none of which is there. `trusted` when the digest of
+    /// the packed file is the one it was published with: then there is no need to wait for the checks of its
+    /// pieces before they are read.
+    pub(super) fn new(ends: impl IntoIterator<Item = u64>, trusted: bool) -> Self {
+        let piece = |end| Piece { end, state: State::Untouched, upto: 0, wanted: false };
         let inner = Inner {
-            pieces: pieces.collect(),
+            pieces: ends.into_iter().map(piece).collect(),
             wanted: VecDeque::new(),
+            likely: 0,
             next: 0,
             abandoned: false,
             outcome: None,
         };
-        Self { inner: Mutex::new(inner), changed: Condvar::new() }
+        Self { trusted, inner: Mutex::new(inner), changed: Condvar::new() }
     }
 
     /// The next piece to decode; nobody else gets it.
     pub(super) fn take(&self) -> Option<usize> {
         let mut inner = self.lock();
-        if let Some(wanted) = inner.take_wanted() {
-            return Some(wanted);
+        if let Some(index) = inner.take_wanted().or_else(|| inner.take_likely()) {
+            return Some(index);
         }
         let rest = inner.pieces.get(inner.next..)?;
         let next = inner.next + rest.iter().position(|piece| piece.state == State::Untouched)?;
@@ -79,6 +89,20 @@ impl Arrival {
             return None;
         }
         inner.take_wanted()
+    }
+
+    /// A piece has been decoded and written, in order, up to this offset in the image; its check is yet to
+    /// come.
+    pub(super) fn reached(&self, offset: u64) {
+        if !self.trusted {
+            return;
+        }
+        let mut inner = self.lock();
+        let index = inner.pieces.partition_point(|piece| piece.end < offset);
+        if let Some(piece) = inner.pieces.get_mut(index) {
+            piece.upto = offset;
+        }
+        self.changed.notify_all();
     }
 
     /// A piece has been decoded, found right and written.
@@ -163,6 +187,12 @@ impl Inner {
         None
     }
 
+    fn take_likely(&mut self) -> Option<usize> {
+        let piece = self.pieces.get_mut(self.likely).filter(|piece| piece.state == State::Untouched)?;
+        piece.state = State::Taken;
+        Some(self.likely)
+    }
+
     /// The pieces that any of these bytes lie in.
     fn pieces_of(&self, range: &Range<u64>) -> Range<usize> {
         let first = self.pieces.partition_point(|piece| piece.end <= range.start);
@@ -171,15 +201,20 @@ impl Inner {
     }
 
     fn holds(&self, range: &Range<u64>) -> bool {
-        self.pieces[self.pieces_of(range)].iter().all(|piece| piece.state == State::Here)
+        let pieces = &self.pieces[self.pieces_of(range)];
+        pieces.iter().all(|piece| piece.state == State::Here || piece.upto >= range.end.min(piece.end))
     }
 
     fn want(&mut self, range: &Range<u64>) {
         for index in self.pieces_of(range) {
             let piece = &mut self.pieces[index];
-            if !std::mem::replace(&mut piece.wanted, true) && piece.state == State::Untouched {
+            if std::mem::replace(&mut piece.wanted, true) {
+                continue;
+            }
+            if piece.state == State::Untouched {
                 self.wanted.push_back(index);
             }
+            self.likely = index + 1;
         }
     }
 }
@@ -205,14 +240,14 @@ mod tests {
 
     #[test]
     fn pieces_are_taken_once_in_rising_order() {
-        let arrival = Arrival::new([10, 10, 30]);
+        let arrival = Arrival::new([10, 10, 30], false);
         assert_eq!([(); 4].map(|()| arrival.take()), [Some(0), Some(1), Some(2), None]);
         assert_eq!(arrival.take_before(7), None);
     }
 
     #[test]
     fn what_is_waited_for_comes_first_and_only_once() {
-        let arrival = Arrival::new([10, 20, 30, 40]);
+        let arrival = Arrival::new([10, 20, 30, 40, 50], false);
         assert_eq!(arrival.take(), Some(0));
         thread::scope(|scope| {
             // Reaches two pieces; an empty piece's range reaches none.
@@ -221,6 +256,7 @@ mod tests {
             assert_eq!(eventually(|| arrival.take_before(0)), 2);
             assert_eq!(arrival.take_before(2), None, "what is waited for itself goes on");
             assert_eq!(arrival.take(), Some(3));
+            assert_eq!(arrival.take(), Some(4), "what lies behind");
             assert_eq!(arrival.take(), Some(1));
             assert_eq!(arrival.take(), None);
             arrival.arrived(2);
@@ -233,9 +269,25 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_is_read_before_its_check_only_where_the_file_is_trusted() {
+        for trusted in [true, false] {
+            let arrival = Arrival::new([10, 20], trusted);
+            arrival.reached(15);
+            for (range, there) in [(10..15, trusted), (12..13, trusted), (10..16, false), (9..15, false)] {
+                assert_eq!(arrival.holds(range.clone()), there, "{range:?}");
+            }
+            arrival.reached(20);
+            assert_eq!(arrival.holds(10..20), trusted);
+            arrival.arrived(0);
+            assert!(arrival.holds(0..10));
+            assert_eq!(arrival.holds(0..20), trusted);
+        }
+    }
+
+    #[test]
     fn the_end_wakes_everybody() {
         for whole in [true, false] {
-            let arrival = Arrival::new([10, 20]);
+            let arrival = Arrival::new([10, 20], false);
             let stamp = Stamp::of(&tempfile::tempfile().unwrap().metadata().unwrap());
             arrival.arrived(0);
             thread::scope(|scope| {

@@ -35,19 +35,22 @@ struct Worker {
 }
 
 impl Arriving {
-    /// Begins, and waits until it is known that the file holds a disk image.
+    /// Begins, and waits until it is known that the file holds a disk image. What is `trusted` is given out
+    /// sooner: see [`Arrival::new`].
     ///
     /// # Errors
     /// As [`Making::run`], as far as it has come.
     pub(super) fn start(
         making: Making,
+        trusted: bool,
         progress: &Arc<dyn Progress>,
         interrupt: &Interrupt,
     ) -> Result<Self, SourceError> {
         let (path, source_path) = (making.image_path().to_owned(), making.source_path().to_owned());
         let (file, ends) = (making.image_file()?, making.ends());
         let head = ends.last().map_or(0, |size| (HEAD as u64).min(*size));
-        let worker = Worker::spawn(making, Arrival::new(ends), Arc::clone(progress), interrupt.clone())
+        let arrival = Arrival::new(ends, trusted);
+        let worker = Worker::spawn(making, arrival, Arc::clone(progress), interrupt.clone())
             .map_err(SourceError::io("starting to unpack", &source_path))?;
         worker.arrival.wait_for(0..head)?;
         // The file has its size by now.

@@ -181,9 +181,11 @@ fn unpacked(
         Obtained::Missing(making) => making,
     };
     if making.ends().is_empty() {
-        return there(making.run(&Arrival::new([]), progress, interrupt)?);
+        return there(making.run(&Arrival::new([], false), progress, interrupt)?);
     }
-    let arriving = Arc::new(Arriving::start(making, request.progress, interrupt)?);
+    // The digest was compared with it.
+    let trusted = request.expected_sha256.is_some();
+    let arriving = Arc::new(Arriving::start(making, trusted, request.progress, interrupt)?);
     let path = arriving.path().to_owned();
     Ok((Arc::clone(&arriving) as Arc<dyn BlockRead>, path, Standing::Arriving(arriving)))
 }

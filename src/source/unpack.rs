@@ -182,6 +182,10 @@ impl<'a> Writer<'a> {
             match decoded {
                 Decoded::Chunk(chunk) => {
                     self.take(&chunk)?;
+                    let end = chunk.offset + chunk.bytes.len() as u64;
+                    if self.head_checked {
+                        self.arrival.reached(end);
+                    }
                     // The hasher leaves early only when it cannot read, and then says so itself.
                     let _ = written.send((chunk.offset, chunk.bytes.len() as u64));
                     done += chunk.consumed;

@@ -15,7 +15,7 @@ use pibake::progress::{Event, Phase, Progress};
 use pibake::source::error::SourceError;
 use pibake::source::{BaseImage, OpenImage, open, open_arriving};
 
-use crate::sources::{Bench, MIB, content, disk_image, xz, xz_in_blocks};
+use crate::sources::{Bench, MIB, content, disk_image, sha256, xz, xz_in_blocks};
 use crate::tier::asked;
 
 /// Lets as many chunks be unpacked as it is told, and passes on what happens.
@@ -72,8 +72,19 @@ fn arriving(
     progress: Arc<dyn Progress>,
     interrupt: &Interrupt,
 ) -> Result<BaseImage, SourceError> {
+    arriving_as(None, bench, path, progress, interrupt)
+}
+
+/// The same, of a file that is expected to have a digest.
+fn arriving_as(
+    expected_sha256: Option<[u8; 32]>,
+    bench: &Bench,
+    path: &Path,
+    progress: Arc<dyn Progress>,
+    interrupt: &Interrupt,
+) -> Result<BaseImage, SourceError> {
     let (cache_dir, progress) = (&bench.cache(), &progress);
-    open_arriving(&OpenImage { path, expected_sha256: None, cache_dir, progress, interrupt })
+    open_arriving(&OpenImage { path, expected_sha256, cache_dir, progress, interrupt })
 }
 
 /// A file in many blocks, being unpacked no further than needed to give it out: at most half.
@@ -204,6 +215,7 @@ fn any_reader_reads_what_unpacking_it_whole_gives() {
         xz_in_blocks(&disk, 10_000),
         xz_in_blocks(&disk, MIB as u64),
         xz_in_blocks(&disk, 3 * MIB as u64),
+        xz_in_blocks(&disk, 3 * MIB as u64),
         [xz(first), xz_in_blocks(second, 70_001), vec![0; 8]].concat(),
         // Its first block says too little: nothing is given out before all is there.
         [xz(&disk[..100]), xz_in_blocks(&disk[100..], 500_000)].concat(),
@@ -214,7 +226,10 @@ fn any_reader_reads_what_unpacking_it_whole_gives() {
     {
         let bench = Bench::new();
         let path = bench.file("image", &packed);
-        let image = arriving(&bench, &path, bench.events.clone(), &Interrupt::default()).unwrap();
+        // Two ways to be right: its digest is the expected one, or its blocks' checks pass.
+        let expected = (seed % 2 == 0).then(|| sha256(&packed));
+        let image = arriving_as(expected, &bench, &path, bench.events.clone(), &Interrupt::default());
+        let image = image.unwrap();
         let read = |seed: u64| {
             let mut random = fastrand::Rng::with_seed(seed);
             for _ in 0..80 {
@@ -361,11 +376,9 @@ fn what_is_no_image_is_never_given_out() {
         assert_eq!(bench.images(), [] as [String; 0], "{want}");
     }
     let path = bench.file("given", &xz_in_blocks(&disk, 100_000));
-    let (progress, cache_dir): (Arc<dyn Progress>, _) = (bench.events.clone(), &bench.cache());
-    let (expected_sha256, interrupt) = (Some([0xab; 32]), &Interrupt::default());
     bench.phases();
-    let request = OpenImage { path: &path, expected_sha256, cache_dir, progress: &progress, interrupt };
-    assert!(matches!(open_arriving(&request), Err(SourceError::DigestMismatch { .. })));
+    let wrong = arriving_as(Some([0xab; 32]), &bench, &path, bench.events.clone(), &Interrupt::default());
+    assert!(matches!(wrong, Err(SourceError::DigestMismatch { .. })));
     assert_eq!(bench.phases(), [Phase::Checking], "unpacked before it was checked");
 }
 

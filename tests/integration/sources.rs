@@ -188,7 +188,7 @@ pub(crate) fn content(image: &BaseImage) -> Vec<u8> {
     bytes
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 

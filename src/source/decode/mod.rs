@@ -167,7 +167,7 @@ mod tests {
             let packed = Packed { path: Path::new("given"), packing, file: &file };
             let decoder = threads.spawn(move || {
                 let layout = Layout::of(packed)?;
-                decode(packed, &layout, &Arrival::new(layout.ends()), out)
+                decode(packed, &layout, &Arrival::new(layout.ends(), false), out)
             });
             let mut image = Vec::new();
             for decoded in chunks {

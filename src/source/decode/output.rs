@@ -1,5 +1,6 @@
 //! Where decoders put what they unpack: chunks that know their place, handed to another thread.
 
+use std::ops::Range;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -51,6 +52,8 @@ pub(in crate::source) struct Output {
     filled: usize,
     /// Place in the image of the buffer's first byte.
     offset: u64,
+    /// Place in the image where the run has to end: nothing is sent that passes it.
+    end: u64,
     /// Place in the packed file up to which it was read, and how much of that no chunk has told yet.
     position: u64,
     consumed: u64,
@@ -61,12 +64,26 @@ pub(in crate::source) struct Output {
 impl Output {
     /// Starts at the beginning of image and packed file; sends to `sender`, takes its buffers from `pool`.
     pub(in crate::source) fn new(sender: SyncSender<Decoded>, pool: Arc<Pool>) -> Self {
-        Self { buffer: pool.take(), filled: 0, offset: 0, position: 0, consumed: 0, sender, pool }
+        Self {
+            buffer: pool.take(),
+            filled: 0,
+            offset: 0,
+            end: u64::MAX,
+            position: 0,
+            consumed: 0,
+            sender,
+            pool,
+        }
     }
 
-    /// An output for another decoder, at `offset` of the image and `position` of the packed file.
-    pub(super) fn at(&self, offset: u64, position: u64) -> Self {
-        Self { offset, position, ..Self::new(self.sender.clone(), Arc::clone(&self.pool)) }
+    /// An output for another decoder, for this range of the image, at `position` of the packed file.
+    pub(super) fn at(&self, range: Range<u64>, position: u64) -> Self {
+        Self {
+            offset: range.start,
+            end: range.end,
+            position,
+            ..Self::new(self.sender.clone(), Arc::clone(&self.pool))
+        }
     }
 
     /// Where in the image the next byte goes.
@@ -74,7 +91,7 @@ impl Output {
         self.offset + self.filled as u64
     }
 
-    /// Where the next bytes go; never empty.
+    /// Where the next bytes go; empty only past the end of the run.
     pub(super) fn space(&mut self) -> &mut [u8] {
         &mut self.buffer[self.filled..]
     }
@@ -84,7 +101,7 @@ impl Output {
         self.filled += made;
         self.consumed += position.saturating_sub(self.position);
         self.position = position;
-        if self.filled == self.buffer.len() { self.send_chunk() } else { Ok(()) }
+        if self.filled == self.buffer.len() && self.offset() <= self.end { self.send_chunk() } else { Ok(()) }
     }
 
     /// Sends what is left.

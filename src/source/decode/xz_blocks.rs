@@ -95,7 +95,8 @@ impl Blocks {
         mut between: impl FnMut() -> Result<(), SourceError>,
     ) -> Result<(), SourceError> {
         let Some(block) = self.blocks.get(index) else { return Ok(()) };
-        let mut out = out.at(block.image_offset, block.offset);
+        let end = block.image_offset + block.unpacked;
+        let mut out = out.at(block.image_offset..end, block.offset);
         let fault = |error| fault(packed, block.offset, error);
         let mut stream = Stream::new_stream_decoder(self.limit, 0).map_err(fault)?;
         stream.process(&block.stream_header, &mut [], Action::Run).map_err(fault)?;
@@ -108,12 +109,12 @@ impl Blocks {
                 Fed::Nothing | Fed::End => break,
             }
             // What lies behind belongs to the next block.
-            if out.offset() > block.image_offset + block.unpacked {
+            if out.offset() > end {
                 break;
             }
             between()?;
         }
-        if left > 0 || out.offset() != block.image_offset + block.unpacked {
+        if left > 0 || out.offset() != end {
             return Err(packed.corrupt(input.offset(), "a block has not the size its index says"));
         }
         stream.process(&block.index(), &mut [], Action::Run).map_err(fault)?;
@@ -123,6 +124,7 @@ impl Blocks {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write;
     use std::path::Path;
     use std::sync::Arc;
@@ -138,13 +140,17 @@ mod tests {
     use crate::source::error::SourceError;
     use crate::source::format::Packing;
 
+    fn packed(content: &[u8], block: u64) -> File {
+        let stream = MtStreamBuilder::new().threads(1).check(Check::Crc64).block_size(block).encoder();
+        let mut encoder = XzEncoder::new_stream(tempfile::tempfile().unwrap(), stream.unwrap());
+        encoder.write_all(content).unwrap();
+        encoder.finish().unwrap()
+    }
+
     /// Decodes three blocks of 1000 bytes after `lie` was told about them; answers the image.
     fn decode(lie: impl Fn(&mut Vec<Block>)) -> Result<Vec<u8>, SourceError> {
-        let stream = MtStreamBuilder::new().threads(1).check(Check::Crc64).block_size(1000).encoder();
-        let mut encoder = XzEncoder::new_stream(tempfile::tempfile().unwrap(), stream.unwrap());
         let content: Vec<u8> = (0..3000u32).map(|n| (n ^ (n >> 5)) as u8).collect();
-        encoder.write_all(&content).unwrap();
-        let file = encoder.finish().unwrap();
+        let file = packed(&content, 1000);
         let mut blocks = read_map(&file).unwrap().unwrap();
         lie(&mut blocks);
 
@@ -152,7 +158,7 @@ mod tests {
         let (sender, chunks) = sync_channel(16);
         let out = Output::new(sender, Arc::new(Pool::default()));
         let blocks = Blocks { blocks, threads: 2, spare: true, limit: 32 << 20 };
-        blocks.decode(packed, &Arrival::new(blocks.ends()), &out)?;
+        blocks.decode(packed, &Arrival::new(blocks.ends(), false), &out)?;
         drop(out);
         let (mut image, mut pieces) = (vec![0; 3000], Vec::new());
         for decoded in chunks {
@@ -173,6 +179,28 @@ mod tests {
     fn blocks_land_at_their_places() {
         decode(|_| {}).unwrap();
         decode(|blocks| blocks.reverse()).unwrap();
+    }
+
+    #[test]
+    fn what_passes_the_end_of_a_block_is_not_sent() {
+        let file = packed(&vec![7; 5 << 20], 3 << 20);
+        let mut blocks = read_map(&file).unwrap().unwrap();
+        blocks[0].unpacked -= 3 << 19;
+        let packed = Packed { path: Path::new("a.xz"), packing: Packing::Xz, file: &file };
+        let (sender, decoded) = sync_channel(16);
+        let out = Output::new(sender, Arc::new(Pool::default()));
+        let blocks = Blocks { blocks, threads: 1, spare: false, limit: 32 << 20 };
+        let error = blocks.decode(packed, &Arrival::new(blocks.ends(), false), &out).unwrap_err();
+        assert!(matches!(error, SourceError::Corrupt { .. }), "{error:?}");
+        drop(out);
+        let ends: Vec<u64> = decoded
+            .iter()
+            .map(|decoded| match decoded {
+                Decoded::Chunk(chunk) => chunk.offset + chunk.bytes.len() as u64,
+                Decoded::Piece(index) => panic!("block {index} is complete"),
+            })
+            .collect();
+        assert_eq!(ends, [1 << 20]);
     }
 
     #[test]
