@@ -1,6 +1,5 @@
 //! Everything but the head is written, or found to be there.
 
-use std::num::NonZero;
 use std::time::Instant;
 
 use sha2::{Digest, Sha256};
@@ -59,7 +58,7 @@ impl<M: CardMedium> Work<'_, M> {
         let mut through = 0;
         in_order(
             self.layout.pieces.len(),
-            NonZero::new(IN_FLIGHT).unwrap_or(NonZero::<usize>::MIN),
+            IN_FLIGHT,
             || Ok(()),
             |(), index| {
                 self.job.interrupt.check()?;

@@ -9,6 +9,8 @@
 //! ([`in_order`](super::in_order)); reading the image and hashing go on beside. Everything that a job borrows
 //! may be shared, so several cards can be written at once, each in a thread of its own.
 
+use std::num::NonZero;
+
 mod body;
 mod buffers;
 mod choose;
@@ -54,7 +56,7 @@ pub const REQUEST: u64 = 1 << 20;
 pub const SPAN: u64 = 4 << 20;
 
 /// Requests in flight. Two keep a card busy; the others hide what reading the image takes.
-const IN_FLIGHT: usize = 4;
+const IN_FLIGHT: NonZero<usize> = NonZero::new(4).unwrap();
 
 /// The alignment of reads and writes, in bytes, wherever the card's size and the image's end allow it: what
 /// cards with blocks of 512 bytes work in as well.
