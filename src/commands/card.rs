@@ -20,6 +20,7 @@ use crate::inventory::survey::survey;
 use crate::invoker::Invoker;
 use crate::sink;
 use crate::sink::card::{CardJob, FlashError, Flashed};
+use crate::sink::error::SinkError;
 
 use super::context::Context;
 
@@ -96,13 +97,22 @@ pub(super) fn flash(
     sink::card::flash(target, &System::host(), &Privileged(&context.invoker), job).map_err(
         |error| match error {
             FlashError::Target(error) => refusal(error),
-            FlashError::Card(failure) => advise(
-                failure.exit_code(),
-                failure,
-                "try again; a card or a reader that fails twice is to be replaced",
-            ),
+            FlashError::Card(failure) => {
+                let way_out = way_out(&failure.error);
+                advise(failure.exit_code(), failure, way_out)
+            }
         },
     )
+}
+
+/// What to do about a card that was not written.
+fn way_out(error: &SinkError) -> &'static str {
+    match error {
+        SinkError::Wraps { .. } | SinkError::Forgetful { .. } => {
+            "do not use this card: what is stored beyond its real size is lost"
+        }
+        _ => "try again; a card or a reader that fails twice is to be replaced",
+    }
 }
 
 fn accept(assessment: &Assessment) -> anyhow::Result<()> {

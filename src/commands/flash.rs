@@ -12,7 +12,7 @@ use crate::device::info::DeviceInfo;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
 use crate::inventory::types::Layout;
-use crate::sink::card::{CardJob, ImageRanges};
+use crate::sink::card::{CardJob, ImageRanges, Mode};
 use crate::sink::receipt::{Provenance, Receipt};
 use crate::state::State;
 
@@ -95,6 +95,14 @@ fn place(layout: &Layout, offset: u64) -> Option<String> {
     }
 }
 
+/// How much was written, and of how much when the card held some of it already.
+fn written(receipt: &Receipt) -> String {
+    match receipt.mode {
+        Mode::Full => size(receipt.written),
+        Mode::Update => format!("{} of {}", size(receipt.written), size(receipt.used)),
+    }
+}
+
 fn report(context: &Context, info: &DeviceInfo, receipt: &Receipt) -> anyhow::Result<()> {
     if context.common.json {
         let value = serde_json::to_value(receipt).context("writing the receipt as JSON")?;
@@ -104,7 +112,7 @@ fn report(context: &Context, info: &DeviceInfo, receipt: &Receipt) -> anyhow::Re
         table.row([
             receipt.node.clone(),
             format!("{} ({})", info.path.display(), card::describe(info)),
-            size(receipt.written),
+            written(receipt),
             format!("{}/s", size(receipt.write_rate)),
             format!("{}/s", size(receipt.verify_rate)),
             "verified, safe to remove".to_owned(),

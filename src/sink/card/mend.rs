@@ -2,8 +2,8 @@
 
 use sha2::Digest;
 
-use super::body::Claim;
 use super::differ::first_difference;
+use super::ledger::Claim;
 use super::medium::CardMedium;
 use super::report::Tally;
 use super::work::Work;

@@ -20,6 +20,7 @@ mod flash;
 mod head;
 mod job;
 mod layout;
+mod ledger;
 mod medium;
 mod mend;
 mod probe;
