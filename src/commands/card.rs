@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::args::CardArgs;
+use crate::cli::progress::quiet;
 use crate::cli::prompt;
 use crate::cli::survey::in_short;
 use crate::cli::table::{printable, size};
@@ -103,6 +104,8 @@ pub(super) fn confirm(
     let consents = if context.common.yes && leave == Leave::Yes {
         assessed.iter().map(|_| given(args)).collect()
     } else {
+        // The image may still be on its way.
+        let _quiet = quiet();
         for (_, looked, becomes) in &assessed {
             show(context, &looked.info, becomes);
         }

@@ -13,6 +13,7 @@ use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
 use crate::error::{Advise, ExitCode, advise};
 use crate::sink::card::{self, CardJob, CardReport, FlashError, Flashed, ImageRanges};
+use crate::sink::error::SinkError;
 use crate::source::BaseImage;
 use crate::usage::owner::owners;
 use crate::usage::used::used;
@@ -92,11 +93,20 @@ fn in_use(context: &Context, what: &str, image: &dyn BlockRead) -> anyhow::Resul
 fn failed(error: FlashError) -> anyhow::Error {
     match error {
         FlashError::Target(error) => refusal(error),
-        FlashError::Card(failure) => advise(
-            failure.exit_code(),
-            failure,
-            "try again; a card or a reader that fails twice is to be replaced",
-        ),
+        FlashError::Card(failure) => {
+            let way_out = way_out(&failure.error);
+            advise(failure.exit_code(), failure, way_out)
+        }
+    }
+}
+
+/// What to do about a card that was not written.
+fn way_out(error: &SinkError) -> &'static str {
+    match error {
+        SinkError::Wraps { .. } | SinkError::Forgetful { .. } => {
+            "do not use this card: what is stored beyond its real size is lost"
+        }
+        _ => "try again; a card or a reader that fails twice is to be replaced",
     }
 }
 

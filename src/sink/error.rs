@@ -54,12 +54,14 @@ pub enum SinkError {
     #[error("flushing what was written to the card")]
     Flush(#[source] io::Error),
     /// The card refused a read or a write.
-    #[error("{doing} the card at offset {offset}")]
+    #[error("{doing} the card at offset {offset}{}", within(place.as_deref()))]
     Card {
         /// `writing`, `reading back`.
         doing: &'static str,
         /// Where on the card.
         offset: u64,
+        /// What lies there, as for a [`Mismatch`].
+        place: Option<String>,
         /// What the system said.
         source: io::Error,
     },
@@ -125,10 +127,11 @@ pub struct Mismatch {
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the card does not hold what was written, twice, at offset {}", self.offset)?;
-        match &self.place {
-            Some(place) => write!(f, ", in {place}"),
-            None => Ok(()),
-        }
+        let (offset, within) = (self.offset, within(self.place.as_deref()));
+        write!(f, "the card does not hold what was written, twice, at offset {offset}{within}")
     }
+}
+
+fn within(place: Option<&str>) -> String {
+    place.map(|place| format!(", in {place}")).unwrap_or_default()
 }

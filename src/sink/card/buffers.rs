@@ -9,7 +9,7 @@ use crate::sink::in_order::WAITING;
 
 /// The most a card may take: requests under way and waiting, as many again to compare with, and the head
 /// twice.
-const MOST: u64 = (IN_FLIGHT * (WAITING + 1) + 1 + IN_FLIGHT + 2) as u64 * REQUEST;
+const MOST: u64 = (IN_FLIGHT.get() * (WAITING + 1) + 1 + IN_FLIGHT.get() + 2) as u64 * REQUEST;
 const _: () = assert!(MOST <= 32 << 20);
 
 /// Buffers of [`REQUEST`] bytes. As many exist as were in use at once.

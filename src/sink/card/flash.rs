@@ -67,6 +67,13 @@ pub fn flash(
     let device = open.info().clone();
     let medium = TargetMedium::new(open, authority);
     let report = write_card(&medium, job)?;
+    for range in report.rewritten() {
+        job.progress.event(Event::Note(format!(
+            "{} read back wrong ({range}{}) and then rightly when written again: the card may be wearing out",
+            device.path.display(),
+            (job.place)(range.start()).map(|place| format!(", in {place}")).unwrap_or_default()
+        )));
+    }
     // A loop device without partitions says no, and that is all right.
     if let (Err(error), false) = (medium.release(), matches!(device.kind, Kind::Loop(_))) {
         job.progress.event(Event::Note(format!(

@@ -2,8 +2,8 @@
 
 use sha2::Digest;
 
-use super::body::Claim;
 use super::differ::first_difference;
+use super::ledger::Claim;
 use super::medium::CardMedium;
 use super::report::Tally;
 use super::work::Work;
@@ -20,13 +20,13 @@ impl<M: CardMedium> Work<'_, M> {
             self.job.interrupt.check()?;
             let mut back = self.buffers.take(piece.len());
             self.read(piece.start(), &mut back)?;
-            if first_difference(&back, &*self.image(*piece)?).is_some() {
+            if first_difference(&back, &self.image(*piece)?).is_some() {
                 wrong.push(*piece);
             }
         }
         for piece in if wrong.is_empty() { &claim.pieces } else { &wrong } {
             self.job.interrupt.check()?;
-            if let Some(first) = self.put(piece.start(), &*self.image(*piece)?)? {
+            if let Some(first) = self.put(piece.start(), &self.image(*piece)?)? {
                 return Err(self.mismatch(first));
             }
             tally.rewritten.push(*piece);

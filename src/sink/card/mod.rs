@@ -1,13 +1,15 @@
 //! Writing one card: only what is in use, only what differs, and so that it cannot boot before it is proved.
 //!
-//! Order (design.md section 6, rule 6), a file each: what the card holds is [`sample`]d, both ends are
-//! [`clear`]ed, the capacity is [`probe`]d, a full write or an update is [`choose`]n and the card discarded for
-//! the former, the [`body`] is written and [`verify`]ed, and the [`head`], with the partition table, follows
-//! last. Each step takes the value that the step before returns, so the order cannot be broken.
+//! Order (design.md section 6, rule 6), a file each: `sample` what the card holds, `clear` both ends, `probe` the
+//! capacity, `choose` between a full write, which discards the card, and an update, write the `body`, `verify` it
+//! on the medium and `mend` it once, and write the `head`, with the partition table. Each step takes the value that
+//! the step before returns, so the order cannot be broken.
 //!
-//! Several requests are in flight at any time, taken in rising order by a few threads
-//! ([`in_order`](super::in_order)); reading the image and hashing go on beside. Everything that a job borrows
-//! may be shared, so several cards can be written at once, each in a thread of its own.
+//! Several requests are in flight at any time, begun in rising order by a few threads (`in_order`); reading the
+//! image and hashing go on beside. Everything that a job borrows may be shared, so several cards can be written at
+//! once, each in a thread of its own.
+
+use std::num::NonZero;
 
 mod body;
 mod buffers;
@@ -18,6 +20,7 @@ mod flash;
 mod head;
 mod job;
 mod layout;
+mod ledger;
 mod medium;
 mod mend;
 mod probe;
@@ -54,7 +57,7 @@ pub const REQUEST: u64 = 1 << 20;
 pub const SPAN: u64 = 4 << 20;
 
 /// Requests in flight. Two keep a card busy; the others hide what reading the image takes.
-const IN_FLIGHT: usize = 4;
+const IN_FLIGHT: NonZero<usize> = NonZero::new(4).unwrap();
 
 /// The alignment of reads and writes, in bytes, wherever the card's size and the image's end allow it: what
 /// cards with blocks of 512 bytes work in as well.

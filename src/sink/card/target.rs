@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt;
 
 use nix::errno::Errno;
 
+use super::ALIGN;
 use super::medium::CardMedium;
 use crate::device::authority::Authority;
 use crate::device::info::Kind;
@@ -84,7 +85,10 @@ impl CardMedium for TargetMedium<'_> {
 
     fn read_back_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         if !self.target.is_direct() {
-            platform::forget_cached(self.target.file(), offset, buf.len() as u64)?;
+            // The kernel keeps a page of which only a part is named.
+            let start = offset - offset % ALIGN;
+            let end = (offset + buf.len() as u64).next_multiple_of(ALIGN);
+            platform::forget_cached(self.target.file(), start, end - start)?;
         }
         self.attempt(|| self.target.file().read_exact_at(buf, offset))
     }

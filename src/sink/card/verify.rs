@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
-use super::body::{Claim, Written};
+use super::body::Written;
+use super::ledger::Claim;
 use super::medium::CardMedium;
 use super::report::{Mode, Tally};
 use super::work::Work;

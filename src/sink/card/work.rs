@@ -1,5 +1,7 @@
 //! What all steps work with: a medium, a job, and how to read, write and prove a piece.
 
+use std::io;
+
 use super::buffers::{Buffers, Lent};
 use super::differ::first_difference;
 use super::job::CardJob;
@@ -28,13 +30,15 @@ impl<'a, M: CardMedium> Work<'a, M> {
     }
 
     pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<(), SinkError> {
-        let refused = |source| SinkError::Card { doing: "writing", offset, source };
-        self.medium.write_at(offset, data).map_err(refused)
+        self.medium.write_at(offset, data).map_err(|source| self.refused("writing", offset, source))
     }
 
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<(), SinkError> {
-        let refused = |source| SinkError::Card { doing: "reading back", offset, source };
-        self.medium.read_back_at(offset, buf).map_err(refused)
+        self.medium.read_back_at(offset, buf).map_err(|source| self.refused("reading back", offset, source))
+    }
+
+    fn refused(&self, doing: &'static str, offset: u64, source: io::Error) -> SinkError {
+        SinkError::Card { doing, offset, place: (self.job.place)(offset), source }
     }
 
     pub(super) fn flush(&self) -> Result<(), SinkError> {
@@ -68,8 +72,7 @@ impl<'a, M: CardMedium> Work<'a, M> {
             self.read(ranges[index].start(), &mut back)?;
             Ok((index, back))
         };
-        let threads = std::num::NonZero::new(IN_FLIGHT).unwrap_or(std::num::NonZero::<usize>::MIN);
-        in_order(ranges.len(), threads, || Ok(()), read, |(index, back)| take(index, &back))
+        in_order(ranges.len(), IN_FLIGHT, || Ok(()), read, |(index, back)| take(index, &back))
     }
 
     /// Writes a piece, flushes and reads it back; the first byte that differs, if one does.

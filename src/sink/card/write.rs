@@ -15,14 +15,16 @@ pub(super) fn write_card<M: CardMedium>(medium: &M, job: &CardJob<'_>) -> Result
     let left = |state| move |error| CardFailure { error, state };
     let work = Work::new(medium, job).map_err(left(CardState::Untouched))?;
     let sampled = work.sample().map_err(left(CardState::Untouched))?;
-    let stopped = |interrupted| left(CardState::Untouched)(SinkError::Interrupted(interrupted));
-    job.interrupt.check().map_err(stopped)?;
+    let going_on = || job.interrupt.check().map_err(SinkError::from);
+    going_on().map_err(left(CardState::Untouched))?;
     let cleared = work.clear(sampled).map_err(left(CardState::Unclear))?;
     let verified = work
         .probe(cleared)
         .and_then(|probed| work.choose(probed))
         .and_then(|chosen| work.body(chosen))
         .and_then(|written| work.verify(written))
+        // The last look: from here on it is quicker done than undone.
+        .and_then(|verified| going_on().map(|()| verified))
         .map_err(left(CardState::Blank))?;
     work.head(verified).map_err(|error| {
         let blank = work.take_head_back();

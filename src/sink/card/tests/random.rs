@@ -23,7 +23,7 @@ fn whatever_the_ranges_and_faults_a_success_is_one_and_nothing_else_is_touched()
     for round in 0..120 {
         let size = random.u64(1..12) * MIB + random.u64(0..2) * 512 * 3;
         let image_size = random.u64(0..=size);
-        let block = if size % 4096 == 0 && random.bool() { 4096 } else { 512 };
+        let block = if size.is_multiple_of(4096) && random.bool() { 4096 } else { 512 };
         let image_size = image_size.min(size - size % block);
         let image = noise(round, image_size);
         let parts: Vec<ByteRange> = (0..random.usize(0..30))
