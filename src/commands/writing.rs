@@ -11,7 +11,7 @@ use crate::device::info::DeviceInfo;
 use crate::device::platform::System;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
-use crate::error::{Advise, ExitCode, advise};
+use crate::error::advise;
 use crate::sink::card::{self, CardJob, CardReport, FlashError, Flashed, ImageRanges};
 use crate::sink::error::SinkError;
 use crate::source::BaseImage;
@@ -68,6 +68,7 @@ impl<'a> Ready<'a> {
         let job = CardJob {
             image: self.image.as_ref(),
             ranges: self.ranges.clone(),
+            vouch: &|| self.base.whole().map_err(Into::into),
             rewrite: self.rewrite,
             place: &place,
             subject: self.what.clone(),
@@ -76,7 +77,6 @@ impl<'a> Ready<'a> {
         };
         let authority = Privileged(&context.invoker);
         let flashed = card::flash(target, &System::host(), &authority, &job).map_err(failed)?;
-        self.base.whole().advise(ExitCode::Failed, "download the image again, and write the card again")?;
         Ok(Written { flashed, started, finished: SystemTime::now() })
     }
 }
@@ -105,6 +105,9 @@ fn way_out(error: &SinkError) -> &'static str {
     match error {
         SinkError::Wraps { .. } | SinkError::Forgetful { .. } => {
             "do not use this card: what is stored beyond its real size is lost"
+        }
+        SinkError::Image { .. } | SinkError::ImageChanged { .. } | SinkError::Unsound(_) => {
+            "see to the image: download it again, or leave it alone while it is used; then write the card again"
         }
         _ => "try again; a card or a reader that fails twice is to be replaced",
     }

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use crate::error::ExitCode;
 use crate::interrupt::Interrupted;
 
+/// What is wrong with an image, in the words of the room that it comes from.
+pub type Unsound = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why an image file or a card was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
@@ -42,6 +45,9 @@ pub enum SinkError {
         /// Its length in bytes.
         len: u64,
     },
+    /// The image turned out not to be what it should be, once all of it was seen.
+    #[error("the image is not what it should be")]
+    Unsound(#[source] Unsound),
     /// The image does not fit the card.
     #[error("the card holds {has} bytes, the image needs {needs}")]
     TooSmall {
@@ -108,6 +114,7 @@ impl SinkError {
             Self::File { .. }
             | Self::InTheWay(_)
             | Self::Image { .. }
+            | Self::Unsound(_)
             | Self::ImageChanged { .. }
             | Self::Flush(_)
             | Self::Card { .. }

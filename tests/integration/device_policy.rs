@@ -166,6 +166,7 @@ fn a_loop_device_is_written_and_its_table_read_again() {
     let job = CardJob {
         image: &image,
         ranges: ImageRanges::whole(image.len() as u64),
+        vouch: &|| Ok(()),
         rewrite: false,
         place: &|_| None,
         subject: "card".into(),

@@ -7,7 +7,7 @@ use crate::disk::block::BlockRead;
 use crate::error::ExitCode;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
-use crate::sink::error::SinkError;
+use crate::sink::error::{SinkError, Unsound};
 
 /// What is to be written and who is told about it.
 pub struct CardJob<'a> {
@@ -16,6 +16,9 @@ pub struct CardJob<'a> {
     pub image: &'a dyn BlockRead,
     /// What of it is written.
     pub ranges: ImageRanges,
+    /// Asked once everything but the first MiB is proved: whether the image was what it should be, all of it,
+    /// what was not read of it included. Only then the card is made bootable.
+    pub vouch: &'a (dyn Fn() -> Result<(), Unsound> + Sync),
     /// Writes everything, whatever the card holds.
     pub rewrite: bool,
     /// What lies at an offset, for messages: a partition, a file.

@@ -25,6 +25,7 @@ pub(super) fn write_card<M: CardMedium>(medium: &M, job: &CardJob<'_>) -> Result
         .and_then(|written| work.verify(written))
         // The last look: from here on it is quicker done than undone.
         .and_then(|verified| going_on().map(|()| verified))
+        .and_then(|verified| (job.vouch)().map(|()| verified).map_err(SinkError::Unsound))
         .map_err(left(CardState::Blank))?;
     work.head(verified).map_err(|error| {
         let blank = work.take_head_back();

@@ -179,6 +179,7 @@ fn cards_are_written_in_threads_of_their_own() {
         let job = CardJob {
             image: &image,
             ranges: ImageRanges::whole(IMAGE),
+            vouch: &|| Ok(()),
             rewrite: false,
             place: &|_| None,
             subject: "card".into(),
@@ -194,4 +195,31 @@ fn cards_are_written_in_threads_of_their_own() {
         assert!(others.into_iter().all(|other| other.join().unwrap()));
     });
     assert!(cards.iter().all(|card| card.medium()[..IMAGE as usize] == image));
+}
+
+/// What of an image is not read may be damaged all the same.
+#[test]
+fn an_image_that_nobody_vouches_for_makes_no_card_bootable() {
+    let image = noise(6, IMAGE);
+    let card = FakeCard::new(CARD, Fault::None);
+    let job = CardJob {
+        image: &image,
+        ranges: ImageRanges::whole(IMAGE),
+        vouch: &|| {
+            assert!(
+                card.medium()[HEAD as usize..IMAGE as usize] == image[HEAD as usize..],
+                "asked too early"
+            );
+            Err("damaged at its end".into())
+        },
+        rewrite: false,
+        place: &|_| None,
+        subject: "card".into(),
+        progress: &Silent,
+        interrupt: &card.interrupt,
+    };
+    let failure = write_card(&card, &job).unwrap_err();
+    assert!(matches!(failure.error, SinkError::Unsound(_)), "{failure:?}");
+    assert_eq!(failure.state, CardState::Blank);
+    assert!(card.medium()[..HEAD as usize].iter().all(|byte| *byte == 0));
 }
