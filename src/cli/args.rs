@@ -169,7 +169,8 @@ pub enum Command {
     /// Takes any image that `inspect` takes. What is in use of it is written, read back and compared, by the
     /// same rules as `flash`.
     #[command(after_help = "Examples:\n  sudo pibake restore pi1.img.zst /dev/sdb\n  \
-        sudo pibake restore 2024-11-19-raspios-bookworm-arm64-lite.img.xz /dev/sdb")]
+        sudo pibake restore 2024-11-19-raspios-bookworm-arm64-lite.img.xz /dev/sdb\n  \
+        pibake restore pi1.img.zst card.img     a file of the card's size")]
     Restore {
         /// An image, packed or not
         #[arg(value_name = "FILE")]
