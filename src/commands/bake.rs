@@ -28,8 +28,9 @@ pub(super) fn run(
     prepare::check_complete(context, &order)?;
     let state = prepare::state(context, &order.cluster)?;
     let secrets = prepare::secrets(context, &order, state.seed())?;
+    let identities = prepare::identities(context, &order, &state)?;
     let bases = prepare::bases(context, &order)?;
-    let plans = prepare::plans_for_bake(context, &order, &bases, secrets, &state)?;
+    let plans = prepare::plans_for_bake(context, &order, &bases, secrets, identities, &state)?;
     let mut done = Vec::new();
     for planned in plans {
         planned.tell(context);

@@ -29,8 +29,9 @@ pub(super) fn run(context: &Context, node: &str, wanted: &Wanted, swarm: &SwarmA
     let looked = card::look(context, wanted, sources)?;
     let state = prepare::state(context, &order.cluster)?;
     let secrets = prepare::secrets(context, &order, state.seed())?;
+    let identities = prepare::identities(context, &order, &state)?;
     let bases = prepare::bases(context, &order)?;
-    let plans = prepare::plans_for_bake(context, &order, &bases, secrets, &state)?;
+    let plans = prepare::plans_for_bake(context, &order, &bases, secrets, identities, &state)?;
     let planned = plans.into_iter().next().with_context(|| format!("no plan was made for {node}"))?;
     planned.tell(context);
     let base = bases.of(&planned.node)?;

@@ -168,20 +168,25 @@ pub(super) fn plans_for_show(
     build_all(context, order, bases, secrets, identities, state)
 }
 
-/// Plans every node for baking: with its identity, made now if it has none, and its secrets.
+/// Plans every node for baking.
 pub(super) fn plans_for_bake(
     context: &Context,
     order: &Order,
     bases: &Bases,
     secrets: Vec<NodeSecrets>,
+    identities: Vec<NodeIdentity>,
     state: &State,
 ) -> anyhow::Result<Vec<Planned>> {
-    let identities = identities(context, order, state)?;
     build_all(context, order, bases, secrets, identities, Some(state))
 }
 
-/// The identity of every node, made and durable before anything holds it, and known to the operator's ssh.
-fn identities(context: &Context, order: &Order, state: &State) -> anyhow::Result<Vec<NodeIdentity>> {
+/// The identity of every node, made and durable before anything holds it, and known to the operator's ssh. May ask
+/// for the passphrase: to be called before what takes long.
+pub(super) fn identities(
+    context: &Context,
+    order: &Order,
+    state: &State,
+) -> anyhow::Result<Vec<NodeIdentity>> {
     let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
     let mut ask = || keys::passphrase(context);
     let mut authorities = Authorities::new(context.bake_time()?, &mut ask);

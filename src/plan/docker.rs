@@ -21,18 +21,22 @@ pub(super) fn present(inputs: &Inputs<'_>) -> bool {
         || packages::engine(installed).is_some()
 }
 
+/// Refuses TLS for a Docker that is not there.
+pub(super) fn check(inputs: &Inputs<'_>, draft: &mut Draft) {
+    if inputs.node.docker.tls && !present(inputs) {
+        draft.error(PlanError::Setting {
+            key: "docker.tls".to_owned(),
+            message: "there is no Docker in the image, and docker.install is \"none\"".to_owned(),
+        });
+    }
+}
+
 /// The overlays of a node with Docker.
 pub(super) fn overlays(inputs: &Inputs<'_>, pools: Pools, draft: &mut Draft) -> Vec<(&'static str, Offered)> {
-    let tls = inputs.node.docker.tls;
     if !present(inputs) {
-        if tls {
-            draft.error(PlanError::Setting {
-                key: "docker.tls".to_owned(),
-                message: "there is no Docker in the image, and docker.install is \"none\"".to_owned(),
-            });
-        }
         return Vec::new();
     }
+    let tls = inputs.node.docker.tls;
     let bridges = pools.bridges;
     let mut selected = vec![(
         "docker",

@@ -145,6 +145,10 @@ fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
 
 /// Docker's configuration and what joining needs, cut from the same pools.
 fn docker_and_swarm(inputs: &Inputs<'_>, draft: &mut Draft) -> Vec<(&'static str, Offered)> {
+    docker::check(inputs, draft);
+    if !docker::present(inputs) && swarm::of(inputs).is_none() {
+        return Vec::new();
+    }
     let Some(pools) = draft.note(pools::choose(inputs.cluster)) else { return Vec::new() };
     let mut selected = docker::overlays(inputs, pools, draft);
     selected.extend(swarm::overlays(inputs, pools, draft));

@@ -16,5 +16,6 @@ mod impossible;
 mod random;
 mod refusals;
 mod space;
+#[path = "../tier.rs"]
 mod tier;
 mod used;

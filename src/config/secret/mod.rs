@@ -4,6 +4,8 @@ mod derive;
 mod outside;
 mod resolve;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use derive::{hash_password, wifi_psk};
 pub use outside::{Run, ThisMachine};

@@ -1,6 +1,6 @@
 //! Names, addresses, DNS and Wi-Fi, release by release (raspios.md sections 3 to 5).
 
-use crate::config::types::ResolvConf;
+use crate::config::types::{DockerInstall, Node, ResolvConf};
 use crate::deb::testing::package;
 use crate::fs::metadata::Meta;
 use crate::fs::volume::Volume;
@@ -217,4 +217,16 @@ fn the_stack_decides_not_the_release() {
     );
     assert!(planned(&plan, Volume::Root, "/etc/NetworkManager/conf.d/90-pibake-dns.conf").is_some());
     assert!(planned(&plan, Volume::Root, "/etc/dhcpcd.conf").is_none());
+}
+
+/// Docker's address pools are chosen clear of the cluster's networks; where there is no Docker they may take all.
+#[test]
+fn without_docker_the_cluster_may_have_every_private_network() {
+    let mut bench = Bench::new(Release::Bookworm);
+    bench.cluster.swarm = None;
+    bench.cluster.nodes.push(Node { address: [10, 0, 0, 1].into(), prefix: 1, ..samples::node() });
+    bench.cluster.nodes.push(Node { address: [172, 16, 0, 1].into(), prefix: 1, ..samples::node() });
+    bench.plan();
+    bench.node.docker.install = DockerInstall::Debs;
+    assert!(bench.errors().contains("leave no private network free"), "{}", bench.errors());
 }

@@ -1,7 +1,8 @@
 //! Which tests may run: those without tools always, the others when `PIBAKE_TIER` asks for them.
 
-use std::io::Write;
 use std::process::Command;
+
+use crate::tier::{asked, is_asked};
 
 /// Programs that the oracle tier runs.
 const TOOLS: [&str; 12] = [
@@ -24,8 +25,7 @@ const TOOLS: [&str; 12] = [
 /// # Panics
 /// When it was asked for and a program, or root, is missing.
 pub(crate) fn oracles() -> bool {
-    let asked =
-        std::env::var("PIBAKE_TIER").is_ok_and(|tiers| tiers.split(',').any(|tier| tier == "oracles"));
+    let asked = is_asked("oracles");
     if asked {
         let missing: Vec<&str> = TOOLS.into_iter().filter(|tool| !in_path(tool)).collect();
         assert!(
@@ -37,18 +37,9 @@ pub(crate) fn oracles() -> bool {
     asked
 }
 
-/// Whether the oracle tier runs; if not, says on the terminal that `test` did not.
+/// Whether the oracle tier runs; if not, says that `test` did not.
 pub(crate) fn oracles_for(test: &str) -> bool {
-    let run = oracles();
-    if !run {
-        say(&format!("{test}: not run, it needs PIBAKE_TIER=oracles"));
-    }
-    run
-}
-
-/// Writes a line that the test harness does not swallow.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "ext4 tests: {line}");
+    asked("oracles", test) && oracles()
 }
 
 fn in_path(tool: &str) -> bool {
