@@ -52,8 +52,8 @@ INSTALL_STEPS=('packages: step 1' 'packages: step 2' 'packages: step 4' 'package
 MANAGER_STEPS=("${INSTALL_STEPS[@]}" 'swarm-join: step 2' 'swarm-join: step 4' 'swarm-join: step 5')
 WORKER_STEPS=("${INSTALL_STEPS[@]}" 'swarm-join: step 2' 'swarm-join: step 3' 'swarm-join: step 4' 'swarm-join: step 5')
 
-# cut NUMBER LINE: the power goes when its console says so, and comes back
-cut() {
+# power_cut NUMBER LINE: the power goes when its console says so, and comes back
+power_cut() {
 	until_line "$1" "$2" && bed kill "pi$1" && power "$1"
 }
 
@@ -66,8 +66,8 @@ scenario_cuts() {
 		bed down
 		insert 1 2
 		power 1 2
-		cut 1 "$manager" >"$CASE/cut.1" 2>&1 &
-		cut 2 "$worker" >"$CASE/cut.2" 2>&1 &
+		power_cut 1 "$manager" >"$CASE/cut.1" 2>&1 &
+		power_cut 2 "$worker" >"$CASE/cut.2" 2>&1 &
 		wait
 		check "cut: pi1 at $manager, pi2 at $worker" is "$(cat "$CASE"/cut.[12])" ''
 		check 'both are Ready' all_ready 1 2
