@@ -1,25 +1,32 @@
 # A swarm of baked cards in the test bed: making its parts, powering it on, asking it. Sourced by cluster,
-# which sets WORK, CASE, PIBAKE, TESTBED, BASE, BUNDLE, LIMIT.
+# which sets what is in capitals.
 # shellcheck shell=bash disable=SC2154
 
 bed() { "$TESTBED/cluster" --state "$CASE/cluster" "$@"; }
 
 # --- parts -----------------------------------------------------------------------
 
-# image_archive FILE: what `docker save` would write, of a busybox that serves its host's name
+# bundle DIR PACKAGE[,PACKAGE...]: what the image lacks of them
+bundle() {
+	[[ -e $1/SHA256SUMS ]] || "$TESTBED/make-docker-bundle" --image "$BASE" --packages "$2" --out "$1"
+}
+
+# image_archive FILE NAME: what `docker save` would write, of a busybox that does what its name asks it to
 image_archive() {
-	local dir
+	local dir applet
 	dir=$(mktemp -d)
 	mkdir -p "$dir/root/bin" "$dir/root/www" "$dir/root/tmp"
-	(cd "$dir" && apt-get download -q busybox-static >/dev/null && dpkg-deb -x busybox-static_*.deb deb)
+	"$TESTBED/make-docker-bundle" --arch "$ARCH" --release bookworm --packages busybox-static --out "$dir/debs" >/dev/null
+	dpkg-deb -x "$dir"/debs/busybox-static_*.deb "$dir/deb"
 	cp "$dir/deb/bin/busybox" "$dir/root/bin/"
-	for name in sh httpd cat hostname sleep ping wget nslookup touch; do ln -sf busybox "$dir/root/bin/$name"; done
+	for applet in sh httpd cat date hostname mkdir sleep ping wget nslookup touch; do ln -sf busybox "$dir/root/bin/$applet"; done
+	cp "$E2E/stand-in" "$dir/root/entrypoint.sh"
 	tar -C "$dir/root" --owner=0 --group=0 --numeric-owner -cf "$dir/layer.tar" .
-	jq -n --arg id "sha256:$(sha256sum "$dir/layer.tar" | cut -d' ' -f1)" '{
-		architecture: "amd64", os: "linux", created: "2025-01-01T00:00:00Z",
-		config: { Cmd: ["/bin/sh"], Env: ["PATH=/bin"] },
+	jq -n --arg id "sha256:$(sha256sum "$dir/layer.tar" | cut -d' ' -f1)" --arg arch "$ARCH" --arg name "$2" '{
+		architecture: $arch, os: "linux", created: "2025-01-01T00:00:00Z",
+		config: { Entrypoint: ["/entrypoint.sh"], Env: ["PATH=/bin", "IMAGE=\($name)"] },
 		rootfs: { type: "layers", diff_ids: [$id] }, history: [{ created: "2025-01-01T00:00:00Z" }] }' >"$dir/config.json"
-	echo '[{"Config":"config.json","RepoTags":["e2e/web:1"],"Layers":["layer.tar"]}]' >"$dir/manifest.json"
+	jq -n --arg name "$2" '[{ Config: "config.json", RepoTags: [$name], Layers: ["layer.tar"] }]' >"$dir/manifest.json"
 	tar -C "$dir" -cf "$1" manifest.json config.json layer.tar
 	rm -rf "$dir"
 }
@@ -30,7 +37,8 @@ stack_file() {
 		services:
 		  web:
 		    image: e2e/web:1
-		    command: ["/bin/sh", "-c", "hostname >/www/index.html; cat /run/secrets/greeting >/www/secret.html; exec httpd -f -p 80 -h /www"]
+		    entrypoint: ["/bin/sh", "-c"]
+		    command: ["hostname >/www/index.html; cat /run/secrets/greeting >/www/secret.html; exec httpd -f -p 80 -h /www"]
 		    networks: [mesh]
 		    ports: ["8080:80"]
 		    secrets: [greeting]
@@ -47,9 +55,9 @@ stack_file() {
 	YML
 }
 
-# cluster_file ROLE...: nodes pi1, pi2, … with these roles
+# cluster_file ROLE[@NUMBER]...: nodes with these roles; their numbers are 1, 2, … where none is given
 cluster_file() {
-	local n=0 role
+	local place=0 n role
 	cat <<-TOML
 		name = "e2e"
 
@@ -61,14 +69,14 @@ cluster_file() {
 		dns = ["192.168.255.254"]
 
 		[user]
-		name = "baker"
+		name = "$ACCOUNT"
 		authorized_keys = ["$WORK/key.pub"]
 
 		[docker]
 		install = "debs"
 		bundle = "$BUNDLE"
-		tls = true
-		images = ["$WORK/web.tar"]
+		tls = ${TLS:-true}
+		images = ["$WEB"]
 
 		[swarm]
 		networks = [{ name = "mesh", attachable = true }]
@@ -76,8 +84,9 @@ cluster_file() {
 		secrets = { greeting = { env = "E2E_GREETING" } }
 	TOML
 	for role; do
-		n=$((n + 1))
-		printf '\n[[node]]\nname = "pi%d"\naddress = "192.168.0.%d/16"\nrole = "%s"\nlabels = { number = "%d" }\n' "$n" "$n" "$role" "$n"
+		place=$((place + 1)) n=$place
+		[[ $role != *@* ]] || n=${role#*@}
+		printf '\n[[node]]\nname = "pi%d"\naddress = "192.168.0.%d/16"\nrole = "%s"\nlabels = { number = "%d" }\n' "$n" "$n" "${role%@*}" "$n"
 	done
 }
 
@@ -86,25 +95,73 @@ bake() {
 	E2E_GREETING=$GREETING "$PIBAKE" bake -c "$CASE/pibake.toml" -y "$@" </dev/null
 }
 
+# describe ROLE[@NUMBER]...: a new cluster of such nodes, not baked yet
+describe() {
+	rm -rf "$CASE"
+	mkdir -p "$CASE/docker-config"
+	stack_file >"$CASE/web.yml"
+	cluster_file "$@" >"$CASE/pibake.toml"
+}
+
+# outfit: what the operator has once the cards are baked
+outfit() {
+	"$PIBAKE" keys export "$CASE/client" -c "$CASE/pibake.toml" >"$CASE/keys.log" 2>&1 ||
+		{ failed "keys export: $(tail -n 3 "$CASE/keys.log")" && return 1; }
+	ssh_config >"$CASE/ssh_config"
+}
+
+# bake_all: every card
+bake_all() {
+	if ! bake --all -o "$CASE" >"$CASE/bake.log" 2>&1; then
+		failed "bake: $(tail -n 5 "$CASE/bake.log")"
+		return 1
+	fi
+	ok "$(find "$CASE" -maxdepth 1 -name '*.img' | wc -l) cards baked, of $(($(stat -c %s "$CASE/pi1.img") >> 20)) MiB"
+}
+
+# prepare ROLE[@NUMBER]...: a new cluster of such nodes, baked
+prepare() {
+	describe "$@"
+	bake_all && outfit
+}
+
 # --- power -----------------------------------------------------------------------
 
 card() { echo "$CASE/pi$1.img"; }
 
-# insert NUMBER...: machines with these cards, off; the network is there
+# insert NUMBER...: machines with these cards, off; the network is there. A machine that is no node of its own
+# is NAME=CARD@ADDRESS.
 insert() {
 	local n specs=()
-	for n; do specs+=("pi$n=$(card "$n")@192.168.0.$n/16"); done
-	bed up --mem 768 --cpus 1 --size "$SIZE" --host 192.168.255.254/16 --timeout 0 "${specs[@]}"
 	for n; do
-		bed kill "pi$n"
-		rm -f "$CASE/cluster/nodes/pi$n"/{overlay.qcow2,console.log}
+		[[ $n == *=* ]] || n="pi$n=$(card "$n")@192.168.0.$n/16"
+		specs+=("$n")
+	done
+	bed up --mem "$MEM" --cpus 1 --size "$SIZE" --host 192.168.255.254/16 --timeout 0 "${specs[@]}"
+	for n in "${specs[@]%%=*}"; do
+		bed kill "$n"
+		rm -f "$CASE/cluster/nodes/$n"/{overlay.qcow2,console.log}
 	done
 }
 
-# power NUMBER...: on
+# wakes_at NUMBER TIME: what its clock will say whenever it is switched on
+wakes_at() { echo "$2" >"$CASE/wakes.$1"; }
+
+# power NUMBER...: on. An emulated PC has a clock of its own; the QEMU found first sets it.
 power() {
 	local n
-	for n; do bed start "pi$n"; done
+	for n; do
+		if [[ -e $CASE/wakes.$n ]]; then
+			mkdir -p "$CASE/bin"
+			printf '#!/bin/sh\nexec %q -rtc base=%s "$@"\n' "$(command -v qemu-system-x86_64)" \
+				"$(date -u -d "@$(cat "$CASE/wakes.$n")" +%Y-%m-%dT%H:%M:%S)" >"$CASE/bin/qemu-system-x86_64"
+			chmod 755 "$CASE/bin/qemu-system-x86_64"
+			PATH="$CASE/bin:$PATH" bed start "pi$n"
+			sleep 1
+		else
+			bed start "pi$n"
+		fi
+	done
 }
 
 # flash NUMBER: another card in the machine, which is off
@@ -115,10 +172,13 @@ flash() {
 console() { cat "$CASE/cluster/nodes/pi$1/console.log" 2>/dev/null; }
 
 # until_line NUMBER TEXT: its console says so, for at most $LIMIT
-until_line() {
+until_line() { until_line_of "pi$1" "$2"; }
+
+# until_line_of MACHINE TEXT
+until_line_of() {
 	local end=$((SECONDS + LIMIT))
-	until console "$1" | grep -qF -- "$2"; do
-		((SECONDS < end)) || { echo "pi$1 never said: $2" && return 1; }
+	until grep -qF -- "$2" "$CASE/cluster/nodes/$1/console.log" 2>/dev/null; do
+		((SECONDS < end)) || { echo "$1 never said: $2" && return 1; }
 		sleep 0.1
 	done
 }
@@ -135,13 +195,13 @@ until_ok() {
 
 # --- questions -------------------------------------------------------------------
 
-known_hosts() { find "$CASE/.pibake/e2e" -name known_hosts; }
+known_hosts() { find "$CASE/.pibake" -name known_hosts; }
 
 # on NUMBER COMMAND: over SSH, only if the host key is the one in the state
 on() {
 	local n=$1
 	shift
-	bed exec ssh -F "$CASE/ssh_config" "baker@192.168.0.$n" "$@"
+	bed exec ssh -F "$CASE/ssh_config" "$ACCOUNT@192.168.0.$n" "$@"
 }
 
 ssh_config() {
@@ -186,6 +246,20 @@ all_ready() {
 		return 1
 	fi
 	echo $((SECONDS - began)) >"$CASE/took"
+}
+
+node_id() { engine "$1" node ls --filter "name=$2" --format '{{.Hostname}} {{.ID}}' | awk -v name="$2" '$1 == name { print $2 }'; }
+
+cluster_id() { engine "$1" info --format '{{.Swarm.Cluster.ID}}'; }
+
+# formed MANAGER NUMBER...: all Ready, the network and the stack there, every node serving
+formed() {
+	local manager=$1 n
+	shift
+	check "$# nodes are Ready" all_ready "$manager" $# || return
+	check 'the overlay network is there' until_ok 600 engine "$manager" network inspect mesh
+	check 'the stack runs' until_ok 600 replicas "$manager" $#
+	for n; do check "pi$n serves the published port" until_ok 120 serves "$n"; done
 }
 
 # serves NUMBER: the published port answers there
