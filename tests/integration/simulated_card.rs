@@ -19,9 +19,7 @@ use pibake::disk::range::ByteRange;
 use pibake::error::ExitCode;
 use pibake::interrupt::Interrupt;
 use pibake::progress::{Event, Phase, Progress, Silent};
-use pibake::sink::card::{
-    CardJob, CardReport, CardState, FlashError, Flashed, HEAD, ImageRanges, Mode, TAIL, flash,
-};
+use pibake::sink::card::{CardJob, CardState, FlashError, Flashed, HEAD, ImageRanges, Mode, TAIL, flash};
 
 use crate::root::asked_as_root;
 
@@ -287,64 +285,4 @@ fn asked_to_stop_at_any_moment_it_leaves_a_blank_card_and_the_next_flash_is_shor
     assert_eq!((report.mode(), report.equal()), (Mode::Update, 23 * MIB));
     card.pull_out();
     assert!(card.held(0, 24 * MIB) == image);
-}
-
-/// Seconds that dd takes to write an image to a card and to read it back, past the cache.
-fn dd(image: &Path, card: &Path, mib: u64) -> (f64, f64) {
-    let (image, card) = (image.display(), card.display());
-    let timed = |arguments: [String; 3]| {
-        let began = Instant::now();
-        let count = format!("count={}", mib / 4);
-        let output = Command::new("dd").args(arguments).args(["bs=4M", &count]).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        began.elapsed().as_secs_f64()
-    };
-    let written = timed([format!("if={image}"), format!("of={card}"), "oflag=direct".into()]);
-    (written, timed([format!("if={card}"), "of=/dev/null".into(), "iflag=direct".into()]))
-}
-
-/// Ratios to dd on one card, in turns. What else runs here counts against both, but not evenly: the bounds are for
-/// a busy machine.
-#[test]
-fn a_full_flash_and_an_update_are_about_as_fast_as_dd() {
-    if !card_tier() {
-        return;
-    }
-    let mib = 384;
-    let card = SimulatedCard::new("8G", &["write_mbps=40", "read_mbps=90"]);
-    let (mut image, file) = (noise(5, mib * MIB), card.dir.path().join("image"));
-    std::fs::write(&file, &image).unwrap();
-    let mut best = (f64::MAX, f64::MAX);
-    for round in 0..3 {
-        let (writing, reading) = dd(&file, &card.path, mib);
-        // Of each tenth MiB another block than dd wrote.
-        image.iter_mut().step_by(10 << 20).skip(1).for_each(|byte| *byte ^= 1);
-        let report = timed(&card, &image);
-        assert_eq!(report.0.mode(), Mode::Update);
-        let changed = report.0.written() as f64 / (mib * MIB) as f64;
-        let update = report.1 / (reading + changed * (writing + reading));
-        image = noise(6 + round, mib * MIB);
-        std::fs::write(&file, &image).unwrap();
-        let report = timed(&card, &image);
-        assert_eq!(report.0.mode(), Mode::Full);
-        let full = report.1 / (writing + reading);
-        println!(
-            "dd wrote for {writing:.2} s and read for {reading:.2} s: full {full:.3}, update {update:.3}"
-        );
-        best = (best.0.min(full), best.1.min(update));
-    }
-    assert!(best.0 < 1.2 && best.1 < 1.4, "{best:?}");
-}
-
-/// Writes a card; the report, and the seconds it took.
-fn timed(card: &SimulatedCard, image: &Vec<u8>) -> (CardReport, f64) {
-    let began = Instant::now();
-    let report = write(card, image, whole(image)).unwrap().report;
-    let took = began.elapsed().as_secs_f64();
-    let (trying, writing, reading) = (report.preparing(), report.writing(), report.verifying());
-    println!(
-        "{:?} in {took:.2} s: trying {trying:.2?}, writing {writing:.2?}, reading back {reading:.2?}",
-        report.mode()
-    );
-    (report, took)
 }
