@@ -344,6 +344,9 @@ pub struct CardArgs {
     /// Write free blocks too: of what the image covers, nothing old is left
     #[arg(long)]
     pub all_blocks: bool,
+    /// Have the reader let go of the card when it is done
+    #[arg(long)]
+    pub eject: bool,
 }
 
 /// What to fetch, and from where.

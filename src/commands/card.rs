@@ -47,7 +47,7 @@ pub(super) enum Leave {
     Asked,
 }
 
-/// Root's rights for opening, unmounting and re-reading a card, and for nothing else.
+/// Root's rights for opening, unmounting, re-reading and ejecting a card, and for nothing else.
 pub(super) struct Privileged<'a>(pub(super) &'a Invoker);
 
 impl Authority for Privileged<'_> {
@@ -61,6 +61,10 @@ impl Authority for Privileged<'_> {
 
     fn reread_table(&self, disk: &File) -> io::Result<()> {
         self.0.as_root(|| platform::reread_table(disk))?
+    }
+
+    fn eject(&self, disk: &File) -> io::Result<()> {
+        self.0.as_root(|| platform::eject(disk))?
     }
 
     fn flush_cached(&self, disk: &File) -> io::Result<()> {

@@ -58,9 +58,7 @@ fn tell(context: &Context, ready: &Ready<'_>, written: &Written) -> anyhow::Resu
     if context.common.quiet {
         return Ok(());
     }
-    let mut table = Table::new(["FILE"].into_iter().chain(HEADING.into_iter().skip(1)).chain([""]));
-    let mut cells = row(&what, device, report);
-    cells.push("verified, safe to remove".to_owned());
-    table.row(cells);
+    let mut table = Table::new(["FILE"].into_iter().chain(HEADING.into_iter().skip(1)));
+    table.row(row(&what, &written.flashed));
     print(table)
 }

@@ -7,12 +7,11 @@ use anyhow::Context as _;
 
 use crate::cli::args::CardArgs;
 use crate::cli::table::size;
-use crate::device::info::DeviceInfo;
 use crate::device::platform::System;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
 use crate::error::advise;
-use crate::sink::card::{self, CardJob, CardReport, FlashError, Flashed, ImageRanges};
+use crate::sink::card::{self, CardJob, FlashError, Flashed, ImageRanges};
 use crate::sink::error::SinkError;
 use crate::source::BaseImage;
 use crate::usage::owner::owners;
@@ -30,6 +29,7 @@ pub(super) struct Ready<'a> {
     /// What it is made from, which may still be arriving.
     base: &'a BaseImage,
     rewrite: bool,
+    eject: bool,
 }
 
 /// A card that holds its image.
@@ -53,7 +53,7 @@ impl<'a> Ready<'a> {
         } else {
             in_use(context, &what, image.as_ref())?
         };
-        Ok(Self { what, image, ranges, base, rewrite: args.rewrite })
+        Ok(Self { what, image, ranges, base, rewrite: args.rewrite, eject: args.eject })
     }
 
     /// What the card will be.
@@ -70,6 +70,7 @@ impl<'a> Ready<'a> {
             ranges: self.ranges.clone(),
             vouch: &|| self.base.whole().map_err(Into::into),
             rewrite: self.rewrite,
+            eject: self.eject,
             place: &place,
             subject: self.what.clone(),
             progress: context.progress.as_ref(),
@@ -114,13 +115,15 @@ fn way_out(error: &SinkError) -> &'static str {
 }
 
 /// The heading of the table that ends a run.
-pub(super) const HEADING: [&str; 6] = ["NODE", "CARD", "USED", "WRITTEN", "AT", "READ BACK AT"];
+pub(super) const HEADING: [&str; 7] = ["NODE", "CARD", "USED", "WRITTEN", "AT", "READ BACK AT", ""];
 
 /// A card's line in that table.
-pub(super) fn row(what: &str, device: &DeviceInfo, report: &CardReport) -> Vec<String> {
+pub(super) fn row(what: &str, flashed: &Flashed) -> Vec<String> {
+    let Flashed { device, report, ejected } = flashed;
     let card = format!("{} ({})", device.path.display(), describe(device));
     let rates = [report.write_rate(), report.verify_rate()];
     let rate = |rate| if rate == 0 { "-".to_owned() } else { format!("{}/s", size(rate)) };
     let [write, verify] = rates.map(rate);
-    vec![what.to_owned(), card, size(report.used()), size(report.written()), write, verify]
+    let end = if *ejected { "verified and ejected" } else { "verified, safe to remove" };
+    vec![what.to_owned(), card, size(report.used()), size(report.written()), write, verify, end.to_owned()]
 }

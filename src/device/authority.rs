@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::platform;
 
-/// Who opens, unmounts and re-reads: the caller may regain root for just these.
+/// Who opens, unmounts, re-reads and ejects: the caller may regain root for just these.
 pub trait Authority: Sync {
     /// Opens a path as the options say.
     ///
@@ -30,6 +30,14 @@ pub trait Authority: Sync {
     /// What the system answers.
     fn reread_table(&self, disk: &File) -> io::Result<()> {
         platform::reread_table(disk)
+    }
+
+    /// Has the reader let go of an open disk.
+    ///
+    /// # Errors
+    /// What the system answers.
+    fn eject(&self, disk: &File) -> io::Result<()> {
+        platform::eject(disk)
     }
 
     /// Drops what the page cache holds of an open disk.

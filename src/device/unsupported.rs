@@ -88,6 +88,14 @@ pub fn discard(_file: &File, _offset: u64, _len: u64) -> io::Result<()> {
     Err(not_yet("discarding"))
 }
 
+/// Has a reader let go of its card.
+///
+/// # Errors
+/// Always: not supported here yet.
+pub fn eject(_file: &File) -> io::Result<()> {
+    Err(not_yet("ejecting"))
+}
+
 /// Drops what the page cache holds of a whole device.
 ///
 /// # Errors
@@ -124,7 +132,7 @@ mod tests {
     use std::path::Path;
 
     use super::{
-        System, clear_direct, discard, disk_sequence, flush_cached, forget_cached, open_options,
+        System, clear_direct, discard, disk_sequence, eject, flush_cached, forget_cached, open_options,
         reread_table, unmount,
     };
     use crate::device::refusal::LookError;
@@ -144,6 +152,7 @@ mod tests {
             flush_cached(&file).unwrap_err(),
             forget_cached(&file, 0, 1).unwrap_err(),
             discard(&file, 0, 512).unwrap_err(),
+            eject(&file).unwrap_err(),
             unmount(Path::new("/mnt")).unwrap_err(),
         ] {
             assert!(error.to_string().contains("not supported yet"), "{error}");

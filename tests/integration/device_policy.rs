@@ -168,12 +168,14 @@ fn a_loop_device_is_written_and_its_table_read_again() {
         ranges: ImageRanges::whole(image.len() as u64),
         vouch: &|| Ok(()),
         rewrite: false,
+        // No reader: it says so, and the card is let go of as ever.
+        eject: true,
         place: &|_| None,
         subject: "card".into(),
         progress: &Silent,
         interrupt: &interrupt,
     };
-    flash(&target, &System::host(), &Own, &job).unwrap();
+    assert!(!flash(&target, &System::host(), &Own, &job).unwrap().ejected);
     let held = fs::read(card.file()).unwrap();
     assert!(held[..image.len()] == image);
     assert!(held[23 << 20..].iter().all(|byte| *byte == 0));

@@ -56,6 +56,7 @@ fn flash(target: &ConfirmedTarget, image: &Vec<u8>) -> CardReport {
         ranges: ImageRanges::whole(image.len() as u64),
         vouch: &|| Ok(()),
         rewrite: false,
+        eject: false,
         place: &|_| None,
         subject: "card".into(),
         progress: &Silent,

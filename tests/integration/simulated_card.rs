@@ -120,6 +120,7 @@ fn write_heard(
         ranges,
         vouch: &|| Ok(()),
         rewrite: false,
+        eject: false,
         place: &|offset| (offset >= 4 * MIB).then(|| "the root partition".to_owned()),
         subject: "card".into(),
         progress,

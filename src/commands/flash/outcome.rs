@@ -54,14 +54,10 @@ pub(super) fn tell(context: &Context, outcomes: &[Outcome], nodes: usize) -> any
     if context.common.quiet || outcomes.iter().all(|outcome| outcome.written.is_err()) {
         return Ok(());
     }
-    let mut table = Table::new(HEADING.into_iter().chain([""]));
+    let mut table = Table::new(HEADING);
     for outcome in outcomes {
         table.row(match &outcome.written {
-            Ok((written, _)) => {
-                let mut cells = row(&outcome.node, &outcome.device, &written.flashed.report);
-                cells.push("verified, safe to remove".to_owned());
-                cells
-            }
+            Ok((written, _)) => row(&outcome.node, &written.flashed),
             Err(_) => {
                 let device = outcome.device.path.display().to_string();
                 let mut cells = vec![outcome.node.clone(), device];

@@ -27,6 +27,11 @@ mod raw {
         /// `BLKDISCARD`: tells the device that a range, offset and length in bytes, holds nothing any more.
         blkdiscard, nix::request_code_none!(0x12, 119), [u64; 2]
     );
+    nix::ioctl_none_bad!(
+        /// `CDROMEJECT` (`include/uapi/linux/cdrom.h`), which the kernel's SCSI disks know as well as drives of CDs:
+        /// `scsi_ioctl` in `drivers/scsi/scsi_ioctl.c`.
+        cdromeject, 0x5309
+    );
     nix::ioctl_read!(
         /// `BLKGETDISKSEQ`: the number of the medium, since Linux 5.15.
         blkgetdiskseq, 0x12, 128, u64
@@ -91,6 +96,16 @@ pub fn discard(file: &File, offset: u64, len: u64) -> io::Result<()> {
     Ok(())
 }
 
+/// Has a reader let go of its card.
+///
+/// # Errors
+/// When the reader does not know how, as those that are no SCSI devices do not, or it is no block device.
+pub fn eject(file: &File) -> io::Result<()> {
+    // SAFETY: the descriptor is open for the length of the call, and the request takes no argument.
+    unsafe { raw::cdromeject(file.as_raw_fd()) }?;
+    Ok(())
+}
+
 /// Drops what the page cache holds of a whole device.
 ///
 /// # Errors
@@ -137,7 +152,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::{
-        clear_direct, discard, disk_sequence, flush_cached, forget_cached, open_options, reread_table,
+        clear_direct, discard, disk_sequence, eject, flush_cached, forget_cached, open_options, reread_table,
     };
 
     #[test]
@@ -161,6 +176,7 @@ mod tests {
         assert!(reread_table(&file).is_err());
         assert!(flush_cached(&file).is_err());
         assert!(discard(&file, 0, 4096).is_err());
+        assert!(eject(&file).is_err());
         forget_cached(&file, 0, 4096).unwrap();
         assert!(forget_cached(&file, u64::MAX, 1).is_err());
         clear_direct(&file).unwrap();

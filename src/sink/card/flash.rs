@@ -19,6 +19,8 @@ pub struct Flashed {
     pub device: DeviceInfo,
     /// What it holds.
     pub report: CardReport,
+    /// Whether the reader let go of it.
+    pub ejected: bool,
 }
 
 /// Why a card was not written.
@@ -74,12 +76,28 @@ pub fn flash(
             (job.place)(range.start()).map(|place| format!(", in {place}")).unwrap_or_default()
         )));
     }
+    let ejected = let_go(medium, &device, job);
+    Ok(Flashed { device, report, ejected })
+}
+
+/// Ejects the card if that is wanted, and else shows its new partitions here. Whether it was ejected; that neither
+/// can be done takes nothing from what it holds.
+fn let_go(medium: TargetMedium<'_>, device: &DeviceInfo, job: &CardJob<'_>) -> bool {
+    let note = |text: String| job.progress.event(Event::Note(text));
+    let path = device.path.display();
+    if job.eject {
+        match medium.eject() {
+            Ok(()) => return true,
+            Err(error) => {
+                note(format!("{path} cannot be ejected from here ({error}): take the card out by hand"))
+            }
+        }
+    }
     // A loop device without partitions says no, and that is all right.
     if let (Err(error), false) = (medium.release(), matches!(device.kind, Kind::Loop(_))) {
-        job.progress.event(Event::Note(format!(
-            "the new partitions of {} show here once the card is taken out and put back in ({error})",
-            device.path.display()
-        )));
+        note(format!(
+            "the new partitions of {path} show here once the card is taken out and put back in ({error})"
+        ));
     }
-    Ok(Flashed { device, report })
+    false
 }

@@ -21,6 +21,8 @@ pub struct CardJob<'a> {
     pub vouch: &'a (dyn Fn() -> Result<(), Unsound> + Sync),
     /// Writes everything, whatever the card holds.
     pub rewrite: bool,
+    /// Has the reader let go of the card in the end.
+    pub eject: bool,
     /// What lies at an offset, for messages: a partition, a file.
     pub place: &'a (dyn Fn(u64) -> Option<String> + Sync),
     /// The card's name in progress events.

@@ -42,6 +42,14 @@ impl<'a> TargetMedium<'a> {
         if self.is_device() { self.authority.reread_table(self.target.file()) } else { Ok(()) }
     }
 
+    /// Has the reader let go of the card, which holds what it was given once it is flushed.
+    ///
+    /// # Errors
+    /// Of a reader that cannot, and for whoever has no privileges.
+    pub fn eject(&self) -> io::Result<()> {
+        self.authority.eject(self.target.file())
+    }
+
     /// Runs a read or a write; when the kernel calls a direct one invalid, once more through the page cache.
     fn attempt(&self, mut act: impl FnMut() -> io::Result<()>) -> io::Result<()> {
         // Asked first: another thread may meanwhile be the one that finds out.

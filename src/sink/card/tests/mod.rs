@@ -29,6 +29,7 @@ fn run_job(
         ranges,
         vouch: &|| Ok(()),
         rewrite,
+        eject: false,
         place: &place,
         subject: "card".into(),
         progress: &Silent,

@@ -181,6 +181,7 @@ fn cards_are_written_in_threads_of_their_own() {
             ranges: ImageRanges::whole(IMAGE),
             vouch: &|| Ok(()),
             rewrite: false,
+            eject: false,
             place: &|_| None,
             subject: "card".into(),
             progress: &Silent,
@@ -213,6 +214,7 @@ fn an_image_that_nobody_vouches_for_makes_no_card_bootable() {
             Err("damaged at its end".into())
         },
         rewrite: false,
+        eject: false,
         place: &|_| None,
         subject: "card".into(),
         progress: &Silent,
