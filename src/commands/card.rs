@@ -202,7 +202,7 @@ pub(super) fn describe(info: &DeviceInfo) -> String {
 }
 
 /// What is on the card now; one that cannot be read holds nothing that can be told.
-fn content(context: &Context, info: &DeviceInfo) -> String {
+pub(super) fn content(context: &Context, info: &DeviceInfo) -> String {
     match open_to_read(context, &info.path) {
         Ok(blocks) => in_short(&survey(&blocks)),
         Err(error) => format!("what cannot be read ({error})"),

@@ -90,6 +90,42 @@ fn a_run_that_cannot_be_whole_writes_nothing() {
     assert!(!desk.path("nothing").exists());
 }
 
+#[test]
+fn a_baked_file_or_any_image_is_restored() {
+    let desk = Desk::new(&["pi1"]);
+    desk.run(&["bake", "--all", "--format", "img.zst", "-y"]).ends(0);
+    let card = desk.card("card", 128);
+    let ran = desk.run(&["restore", "pi1.img.zst", "card", "-y", "--json", "--all-blocks"]).ends(0).json();
+    assert_eq!((&ran["file"], &ran["verified"]), (&"pi1.img.zst".into(), &true.into()));
+    let image = zstd::decode_all(fs::read(desk.path("pi1.img.zst")).unwrap().as_slice()).unwrap();
+    assert!(fs::read(&card).unwrap()[..image.len()] == image);
+    assert_eq!(hostname(&desk, "card"), "pi1");
+    desk.run(&["restore", "base.img.zst", "card", "-y"]).ends(0);
+    assert_eq!(hostname(&desk, "card"), "raspberrypi");
+    assert!(!desk.state().join("receipts").exists(), "it is no node's");
+}
+
+#[test]
+fn what_is_no_image_or_no_card_is_not_restored() {
+    let desk = Desk::new(&["pi1"]);
+    desk.write("page.img", "<!DOCTYPE html><title>Moved</title>");
+    let card = desk.card("card", 128);
+    desk.card("small", 1);
+    let before = digest(&card);
+    for (args, status, says) in [
+        (["page.img", "card"], 1, "page.img"),
+        (["nothing.img", "card"], 1, "nothing.img"),
+        (["base.img.zst", "small"], 3, "small"),
+        (["base.img.zst", "base.img.zst"], 3, "what the image is read from"),
+        (["base.img.zst", "nowhere"], 3, "does not exist"),
+    ] {
+        let ran = desk.run(&[&["restore"], &args[..], &["-y"]].concat()).ends(status).says(&[says]);
+        assert!(ran.out.is_empty());
+    }
+    desk.run(&["restore", "base.img.zst", "card"]).ends(2).says(&["nobody to ask", "--yes"]);
+    assert_eq!(digest(&card), before);
+}
+
 /// A run of the program at a terminal.
 struct AtTerminal {
     child: Child,
