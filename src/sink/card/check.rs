@@ -10,6 +10,7 @@ use super::IN_FLIGHT;
 use super::buffers::Buffers;
 use super::reader::CardReader;
 use super::spans::{SpanDigest, cut};
+use crate::disk::block::BlockRead as _;
 use crate::disk::range::ByteRange;
 use crate::interrupt::Interrupt;
 use crate::progress::{Phase, Progress};
@@ -95,7 +96,7 @@ pub fn check(card: &CardReader, expected: &Expectation<'_>) -> Result<Checked, C
             let piece = work.pieces[index];
             let around = card.around(piece);
             let mut held = buffers.take(around.len());
-            card.read_at(around.start(), &mut held).map_err(|source| SinkError::Card {
+            card.read_medium(around.start(), &mut held).map_err(|source| SinkError::Card {
                 doing: "reading back",
                 offset: around.start(),
                 place: None,

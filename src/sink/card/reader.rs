@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 
-use super::ALIGN;
+use super::spans::cut;
+use super::{ALIGN, REQUEST};
+use crate::device::aligned::AlignedBuf;
 use crate::device::authority::Authority;
 use crate::device::info::{DeviceInfo, Kind};
 use crate::device::platform;
 use crate::device::refusal::LookError;
+use crate::disk::block::{BlockRead, past_end};
 use crate::disk::range::ByteRange;
 
 /// A card open for reading what its medium holds, whatever caches hold. It cannot be written through this.
@@ -45,12 +48,6 @@ impl CardReader {
         Ok(Self { file, size, block, direct: AtomicBool::new(direct) })
     }
 
-    /// Size in bytes.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
     /// What has to be read to get at a range: whole blocks and pages, as far as the card goes.
     pub(super) fn around(&self, range: ByteRange) -> ByteRange {
         let unit = self.block.max(ALIGN);
@@ -60,7 +57,7 @@ impl CardReader {
     }
 
     /// Fills `buf` from the medium. The range is one that [`around`](Self::around) gave.
-    pub(super) fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+    pub(super) fn read_medium(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
         // Asked first: another thread may meanwhile be the one that finds out.
         let direct = self.direct.load(Ordering::Acquire);
         if direct {
@@ -75,6 +72,29 @@ impl CardReader {
         // What others wrote and the system has not yet written out cannot be dropped, and is what it holds.
         platform::forget_cached(&self.file, offset, (buf.len() as u64).next_multiple_of(ALIGN))?;
         self.file.read_exact_at(buf, offset)
+    }
+}
+
+/// Reads of any length at any offset, each of them from the medium: for looking at files, not for speed.
+impl BlockRead for CardReader {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        let past = || past_end(offset, buf.len(), self.size);
+        let range = ByteRange::with_len(offset, buf.len() as u64).filter(|range| range.end() <= self.size);
+        let range = range.ok_or_else(past)?;
+        let mut held = AlignedBuf::zeroed(self.around(range).len().min(REQUEST) as usize);
+        for piece in cut(range) {
+            let around = self.around(piece);
+            let held = &mut held[..around.len() as usize];
+            self.read_medium(around.start(), held)?;
+            let (from, to) = (piece.start() - around.start(), (piece.start() - offset) as usize);
+            let len = piece.len() as usize;
+            buf[to..to + len].copy_from_slice(&held[from as usize..from as usize + len]);
+        }
+        Ok(())
     }
 }
 
