@@ -57,3 +57,61 @@ pub(super) fn may_change(entry: &Entry, manifest: &Manifest) -> bool {
         Volume::Root => KEPT_UP.contains(&path),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{may_change, may_go};
+    use crate::audit::manifest::Manifest;
+
+    fn manifest(paths: &[Value]) -> Manifest {
+        let text = json!({
+            "format": 1, "cluster": "lab", "node": "pi1", "plan": "00", "bake_time": "2026-11-20T09:00:00Z",
+            "paths": paths,
+        });
+        Manifest::parse(text.to_string().as_bytes()).unwrap()
+    }
+
+    fn file(volume: &str, path: &str) -> Value {
+        json!({ "volume": volume, "path": path, "kind": "file", "mode": "0644", "uid": 0, "gid": 0 })
+    }
+
+    #[test]
+    fn what_waits_for_the_first_boot_may_go_and_nothing_else() {
+        for (path, goes) in [
+            ("/var/cache/pibake/debs/docker/docker.io_20_arm64.deb", true),
+            ("/var/cache/pibake/debs/apt", true),
+            ("/var/cache/pibake/debs/list", false),
+            ("/var/cache/pibake/images/web.tar", true),
+            ("/var/cache/pibake/images/deeper/web.tar", false),
+            ("/etc/pibake/swarm/secrets/db", true),
+            ("/etc/pibake/swarm/join_key", false),
+            ("/etc/hostname", false),
+        ] {
+            assert_eq!(may_go(&manifest(&[file("root", path)]).paths[0]), goes, "{path}");
+        }
+        assert!(!may_go(&manifest(&[file("boot", "/var/cache/pibake/debs/apt")]).paths[0]));
+    }
+
+    #[test]
+    fn what_the_system_keeps_up_may_change_and_the_rest_may_not() {
+        let mut fixed = file("root", "/etc/resolv.conf");
+        fixed["flags"] = json!(["immutable"]);
+        let own = file("root", "/usr/lib/pibake/first-boot");
+        for (entry, with_pibake, with_vendor) in [
+            (file("root", "/etc/passwd"), true, true),
+            (file("root", "/etc/hosts"), false, false),
+            (file("root", "/etc/resolv.conf"), true, true),
+            (fixed, false, false),
+            (file("root", "/etc/fstab"), false, true),
+            (file("boot", "/cmdline.txt"), false, true),
+            (file("boot", "/etc/passwd"), false, false),
+        ] {
+            let pibake = manifest(&[entry.clone(), own.clone()]);
+            let vendor = manifest(&[entry]);
+            let may = [&pibake, &vendor].map(|manifest| may_change(&manifest.paths[0], manifest));
+            assert_eq!(may, [with_pibake, with_vendor], "{:?}", vendor.paths[0]);
+        }
+    }
+}

@@ -141,3 +141,24 @@ impl Manifest {
         self.paths.iter().any(|entry| entry.volume == Volume::Root && entry.path.as_str() == path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Manifest, ManifestError};
+
+    #[test]
+    fn what_is_no_manifest_is_told_from_one_of_later() {
+        let parse = |text: &str| Manifest::parse(text.as_bytes());
+        let good = r#"{"format":1,"cluster":"lab","node":"pi1","plan":"00","bake_time":"2026-11-20T09:00:00Z",
+            "paths":[{"volume":"root","path":"/etc/hosts","kind":"removed"}]}"#;
+        let manifest = parse(good).unwrap();
+        assert_eq!(manifest.bake_time(), 1_795_165_200);
+        assert!(manifest.has("/etc/hosts") && !manifest.has("/etc"));
+        assert!(matches!(parse(&good.replace(":1,", ":2,")), Err(ManifestError::Unknown(2))));
+        assert!(matches!(parse(&good.replace("2026-11", "then")), Err(ManifestError::Time(_))));
+        for (from, to) in [("/etc/hosts", "/etc/../hosts"), ("removed", "gone"), ("root", "swap"), ("}]", "")]
+        {
+            assert!(matches!(parse(&good.replace(from, to)), Err(ManifestError::Damaged(_))), "{to}");
+        }
+    }
+}

@@ -7,5 +7,6 @@
 pub mod manifest;
 pub mod paths;
 pub mod signs;
+pub mod stock;
 
 mod lives;

@@ -138,9 +138,7 @@ impl Subject<'_> {
             return Ok(Some(format!("it has {} bytes, not {size}", stat.size)));
         }
         if let Some(expected) = sha256 {
-            let mut hash = HashSink(Sha256::new());
-            self.reader().read_to(path, &mut hash)?;
-            if data_encoding::HEXLOWER.encode(&hash.0.finalize()) != *expected {
+            if data_encoding::HEXLOWER.encode(&digest(self.reader(), path)?) != *expected {
                 return Ok(Some("its content is another".to_owned()));
             }
         }
@@ -180,6 +178,13 @@ impl Subject<'_> {
         let told = if wanted { "it is not immutable" } else { "it is immutable" };
         Ok((immutable != wanted).then(|| told.to_owned()))
     }
+}
+
+/// SHA-256 of a regular file's content.
+pub(super) fn digest(reader: &dyn FsReader, path: &FsPath) -> Result<[u8; 32], FsError> {
+    let mut hash = HashSink(Sha256::new());
+    reader.read_to(path, &mut hash)?;
+    Ok(hash.0.finalize().into())
 }
 
 struct HashSink(Sha256);

@@ -2,18 +2,22 @@
 //!
 //! The plan is made anew for the bake time that the card names, with stand-ins for what would have to be asked
 //! for, as `pibake plan` does; nothing is signed. So of secret files presence, mode and owner are compared, and
-//! what a stand-in signed is not compared at all.
+//! what a stand-in signed is not compared at all. On a card that was not used, all else that the base image brought
+//! is compared as well.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
 
-use crate::audit::manifest::{Entry, Manifest};
+use crate::audit::manifest::Manifest;
 use crate::audit::paths::audit;
 use crate::audit::signs::Signs;
+use crate::audit::stock;
 use crate::cli::args::{NodeArgs, VerifyArgs};
 use crate::disk::block::BlockRead;
+use crate::disk::partition_table;
 use crate::error::{ExitCode, advised};
+use crate::inventory::find::find;
 use crate::plan::change::{Action, Content, Plan};
 use crate::sink::card::CardReader;
 
@@ -56,18 +60,24 @@ pub(super) fn compare(context: &Context, args: &VerifyArgs) -> anyhow::Result<Fo
     let bases = prepare::bases(context, &order)?;
     let plans = prepare::plans_for_show(context, &order, &bases, Some(&state), manifest.bake_time())?;
     let planned = plans.first().context("no plan was made")?;
-    let mut fresh = manifest_of(&planned.plan)?;
-    fresh.paths.retain(is_known);
+    let fresh = manifest_of(&planned.plan)?;
     let signs = Signs::look(&card, &pair, &manifest, planned.plan.disk.image_size);
-    found.take(audit(&fresh, &pair, signs.used(), &context.interrupt)?);
+    found.take(audit(&without_signed(&fresh), &pair, signs.used(), &context.interrupt)?);
+    if !signs.used() {
+        let blocks = &bases.of(&planned.node)?.image.blocks;
+        let stock = find(blocks, &partition_table::read(blocks)?)?;
+        found.take(stock::compare(&stock, &pair, &fresh, &context.interrupt)?);
+    }
     found.used = [signs.root, signs.boot].concat();
     found.holds = found.nothing_wrong();
     Ok(found)
 }
 
-/// Whether the new bake knows what a card holds there.
-fn is_known(entry: &Entry) -> bool {
-    entry.path.as_str() != SIGNED
+/// What the new bake knows the content of.
+fn without_signed(fresh: &Manifest) -> Manifest {
+    let mut known = fresh.clone();
+    known.paths.retain(|entry| entry.path.as_str() != SIGNED);
+    known
 }
 
 /// The manifest that a bake would put into the card.

@@ -1,5 +1,7 @@
 //! A card against the receipt of its flash.
 
+use std::iter;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::audit::paths::audit;
@@ -150,19 +152,11 @@ fn explain(
     found: &mut Found,
 ) -> anyhow::Result<()> {
     let named = name(context, &found.device, &differing)?;
-    let place = |expected: &dyn Fn(&Differing) -> bool| -> Vec<Place> {
-        let named = named.iter().cloned().chain(std::iter::repeat(Vec::new()));
-        differing
-            .iter()
-            .zip(named)
-            .map(|(span, named)| Place::new(span.range, expected(span), named))
-            .collect()
-    };
     let (pair, manifest) = match open(&card) {
         Ok(opened) => opened,
         Err(why) => {
             found.problem = Some(why);
-            found.differing = place(&|_| false);
+            found.differing = places(&differing, named, |_| false);
             return Ok(());
         }
     };
@@ -170,15 +164,26 @@ fn explain(
         (manifest.plan != receipt.plan).then(|| format!("it holds {} of another plan", receipt.node))
     });
     if found.problem.is_some() {
-        found.differing = place(&|_| false);
+        found.differing = places(&differing, named, |_| false);
         return Ok(());
     }
     let signs = Signs::look(&card, &pair, &manifest, receipt.image_size);
     found.take(audit(&manifest, &pair, signs.used(), &context.interrupt)?);
-    found.differing = place(&|span| is_explained(&signs, span, &pair));
+    found.differing = places(&differing, named, |span| is_explained(&signs, span, &pair));
     found.holds = found.nothing_wrong();
     found.used = [signs.root, signs.boot].concat();
     Ok(())
+}
+
+/// The spans, with what lies in the first of them.
+fn places(
+    differing: &[Differing],
+    named: Vec<Vec<String>>,
+    is_expected: impl Fn(&Differing) -> bool,
+) -> Vec<Place> {
+    let named = named.into_iter().chain(iter::repeat_with(Vec::new));
+    let places = differing.iter().zip(named);
+    places.map(|(span, named)| Place::new(span.range, is_expected(span), named)).collect()
 }
 
 /// Whether use accounts for a span: one digest stands for all of its pieces.
@@ -188,11 +193,7 @@ fn is_explained(signs: &Signs, span: &Differing, pair: &Pair) -> bool {
 
 /// What lies in the first of the ranges: partitions and files. Structure is read through the cache, which is
 /// quick; what counts was read from the medium.
-fn name(
-    context: &Context,
-    device: &std::path::Path,
-    differing: &[Differing],
-) -> anyhow::Result<Vec<Vec<String>>> {
+fn name(context: &Context, device: &Path, differing: &[Differing]) -> anyhow::Result<Vec<Vec<String>>> {
     let image = open_to_read(context, device).advise(ExitCode::Failed, "put the card in again")?;
     let places = |span: &Differing| -> Vec<u64> {
         let blocks = span.pieces.iter().flat_map(|piece| (piece.start()..piece.end()).step_by(STEP as usize));

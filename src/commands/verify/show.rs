@@ -4,6 +4,7 @@ use anyhow::Context as _;
 
 use crate::cli::print;
 use crate::cli::table::{Table, printable, size};
+use crate::fs::volume::Volume;
 
 use super::super::context::Context;
 use super::found::{Against, Found, Place};
@@ -39,8 +40,8 @@ fn text(found: &Found, verbose: bool) -> String {
         let mut table = Table::new(["PATH", "FOUND", ""]);
         for finding in &found.findings {
             let path = match finding.volume {
-                crate::fs::volume::Volume::Boot => format!("firmware partition: {}", finding.path),
-                crate::fs::volume::Volume::Root => finding.path.to_string(),
+                Volume::Boot => format!("firmware partition: {}", finding.path),
+                Volume::Root => finding.path.to_string(),
             };
             let note = if finding.expected { "as a node that runs does" } else { "WRONG" };
             table.row([path, finding.what.clone(), note.to_owned()]);

@@ -4,17 +4,18 @@ use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use pibake::disk::block::{BlockRead, FileBlocks};
+use pibake::disk::block::FileBlocks;
 use pibake::disk::partition_table;
-use pibake::disk::range::ByteRange;
 use pibake::disk::window::Window;
-use pibake::fs::ext4::{Ext4Editor, Keep, Stamp};
+use pibake::fs::ext4::{Ext4Editor, Keep};
 use pibake::fs::metadata::Meta;
 use pibake::fs::path::FsPath;
 use serde_json::{Value, json};
 
-use super::desk::{Desk, EPOCH, KEY, cluster};
-use super::image::digest;
+use super::desk::{Desk, KEY, Ran, cluster};
+use super::image::{self, digest, edit_root};
+use super::sudo::Loop;
+use crate::root::asked_as_root;
 
 /// A desk with pi1 on `card`.
 fn flashed() -> (Desk, PathBuf) {
@@ -48,22 +49,8 @@ fn find(card: &Path, text: &str) -> u64 {
     at.unwrap_or_else(|| panic!("the card does not hold it")) as u64
 }
 
-fn partition(card: &Path, number: u32) -> ByteRange {
-    let table = partition_table::read(&FileBlocks::new(open(card)).unwrap()).unwrap();
-    table.partition(number).unwrap().range
-}
-
 fn root(path: &str) -> FsPath {
     FsPath::new(path).unwrap()
-}
-
-/// Changes a card's root filesystem as somebody who mounted it a day after the bake would.
-fn used(card: &Path, change: impl FnOnce(&mut Ext4Editor<Window<FileBlocks>>)) {
-    let window = Window::new(FileBlocks::new(open(card)).unwrap(), partition(card, 2)).unwrap();
-    let time = EPOCH.parse::<i64>().unwrap() + 86_400;
-    let mut editor = Ext4Editor::open(window, Stamp { time, generation_seed: [1; 32] }).unwrap();
-    change(&mut editor);
-    editor.finish().unwrap();
 }
 
 fn put(editor: &mut Ext4Editor<Window<FileBlocks>>, path: &str, mode: u16, gid: u32, text: &str) {
@@ -105,14 +92,13 @@ fn a_flipped_bit_is_found_and_named() {
     let (desk, card) = flashed();
     let injected = find(&card, "Grows the root partition and its ext4");
     let stock = find(&card, "PRETTY_NAME=");
-    let fat = partition(&card, 1);
-    let inode_table = find(&card, "Grows the root partition and its ext4");
-    assert_eq!(injected, inode_table);
+    let table = partition_table::read(&image::open(&card)).unwrap();
+    let (fat, root) = (table.partition(1).unwrap().range, table.partition(2).unwrap().range);
     for (at, place) in [
         (injected, "partition 2, /usr/lib/pibake/first-boot"),
         (stock, "partition 2, /usr/lib/os-release"),
-        (partition(&card, 2).start() + 1024 + 0x30, "partition 2"),
-        (partition(&card, 2).start() + 4096 + 0x18, "partition 2"),
+        (root.start() + 1024 + 0x30, "partition 2"),
+        (root.start() + 4096 + 0x18, "partition 2"),
         (fat.start() + 2, "partition 1"),
         (600, "outside of the partitions"),
         (446, "the first sector, with the partition table"),
@@ -224,7 +210,7 @@ fn a_receipt_that_somebody_edited_is_told_and_nothing_of_it_believed() {
 #[test]
 fn a_card_that_was_booted_is_told_so_and_checked_file_by_file() {
     let (desk, card) = flashed();
-    used(&card, |editor| {
+    edit_root(&card, |editor| {
         put(editor, "/etc/machine-id", 0o444, 0, "0123456789abcdef0123456789abcdef\n");
         put(editor, "/var/log/pibake.log", 0o640, 4, "done: the root filesystem has 100 MiB\n");
         put(editor, "/etc/fake-hwclock.data", 0o644, 0, "2027-01-16 08:00:00\n");
@@ -245,7 +231,7 @@ fn a_card_that_was_booted_is_told_so_and_checked_file_by_file() {
     assert_eq!(verify(&desk, &["--fresh"], 0)["used"], found["used"]);
 
     // What nobody deletes rightly, and what nobody changes.
-    used(&card, |editor| {
+    edit_root(&card, |editor| {
         editor.remove_file(&root("/usr/lib/pibake/first-boot")).unwrap();
         editor.set_mode(&root("/etc/shadow"), 0o644).unwrap();
         put(editor, "/etc/hostname", 0o644, 0, "pi3\n");
@@ -263,10 +249,41 @@ fn a_card_that_was_booted_is_told_so_and_checked_file_by_file() {
         ran.out.contains("WRONG") && ran.err.contains("injected paths are not what was baked"),
         "{ran:?}"
     );
-    // Use of a filesystem accounts for nothing outside of it.
+}
+
+#[test]
+fn a_new_bake_finds_what_no_plan_touched() {
     let (desk, card) = flashed();
-    used(&card, |editor| put(editor, "/etc/fake-hwclock.data", 0o644, 0, "2027-01-16 08:00:00\n"));
-    verify(&desk, &[], 0);
+    let stock = find(&card, "PRETTY_NAME=");
+    flip(&card, stock);
+    let found = verify(&desk, &["--fresh"], 4);
+    assert_eq!(paths(&found, false), ["/usr/lib/os-release"]);
+}
+
+#[test]
+fn a_bit_flipped_underneath_the_page_cache_is_found() {
+    if !asked_as_root("root", "a card changed underneath the page cache") {
+        return;
+    }
+    let desk = Desk::new(&["pi1"]);
+    let card = desk.card("card", 128);
+    let device = Loop::new(&card);
+    desk.run(&["flash", "--node", "pi1", &device.0, "-y"]).ends(0);
+    let verify = || desk.run(&["verify", "--node", "pi1", &device.0]);
+    verify().ends(0);
+    let at = find(&card, "PRETTY_NAME=");
+    // While somebody has it open, the kernel keeps what it read.
+    let cached = File::open(&device.0).unwrap();
+    let byte = || {
+        let mut byte = [0];
+        cached.read_exact_at(&mut byte, at).unwrap();
+        byte
+    };
+    assert_eq!(byte(), *b"P");
+    flip(&card, at);
+    assert_eq!(byte(), *b"P", "the cache has the old byte");
+    verify().ends(4).says(&["1 range is not what was written"]);
+    assert_eq!(byte(), *b"P");
 }
 
 #[test]
@@ -277,13 +294,13 @@ fn a_new_bake_needs_no_receipt_and_no_secret() {
     let card = desk.card("card", 128);
     let mut flash = desk.command(&["flash", "--node", "pi1", "card", "-y"]);
     flash.env("PASSWORD", "correct horse");
-    super::desk::Ran::of(flash).ends(0);
+    Ran::of(flash).ends(0);
     fs::remove_dir_all(desk.state().join("receipts")).unwrap();
     let before = (desk.everything(), digest(&card));
     // Another time of the day than that of the bake, and the password nowhere.
     let mut fresh = desk.command(&["verify", "--node", "pi1", "card", "--fresh", "--json"]);
     fresh.env("SOURCE_DATE_EPOCH", "1900000000");
-    let found = super::desk::Ran::of(fresh).ends(0).json();
+    let found = Ran::of(fresh).ends(0).json();
     assert_eq!(
         (&found["against"], &found["findings"], &found["used"]),
         (&json!("fresh"), &json!([]), &json!([]))
