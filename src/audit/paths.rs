@@ -137,10 +137,10 @@ impl Subject<'_> {
         if let Some(size) = size.filter(|size| *size != stat.size) {
             return Ok(Some(format!("it has {} bytes, not {size}", stat.size)));
         }
-        if let Some(expected) = sha256 {
-            if data_encoding::HEXLOWER.encode(&digest(self.reader(), path)?) != *expected {
-                return Ok(Some("its content is another".to_owned()));
-            }
+        if let Some(expected) = sha256
+            && data_encoding::HEXLOWER.encode(&digest(self.reader(), path)?) != *expected
+        {
+            return Ok(Some("its content is another".to_owned()));
         }
         Ok(match self.meta(stat) {
             None => self.flag()?,

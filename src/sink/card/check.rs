@@ -276,7 +276,8 @@ mod tests {
         let good = digests(&bytes, &[(0, 4 * MIB), (5 * MIB, 9 * MIB)]);
         assert!(run_on(&card, &good, size).unwrap().differing.is_empty());
         let gap = |offset, len| vec![Gap { offset, len }];
-        let spoil: [(&str, fn(&mut SpanDigest)); 7] = [
+        type Spoil = (&'static str, fn(&mut SpanDigest));
+        let spoil: [Spoil; 7] = [
             ("length", |digest| digest.len = 0),
             ("length", |digest| digest.offset = u64::MAX),
             ("beyond the end", |digest| digest.len = u64::MAX / 2),
