@@ -186,7 +186,8 @@ fn places(
     places.map(|(span, named)| Place::new(span.range, is_expected(span), named)).collect()
 }
 
-/// Whether use accounts for a span: one digest stands for all of its pieces.
+/// Whether use accounts for a span. One digest stands for all of its pieces, so one of them is enough: nobody
+/// can tell any more which of them changed.
 fn is_explained(signs: &Signs, span: &Differing, pair: &Pair) -> bool {
     span.pieces.iter().any(|piece| signs.explain(*piece, pair))
 }

@@ -8,12 +8,13 @@ use pibake::disk::block::FileBlocks;
 use pibake::disk::partition_table;
 use pibake::disk::window::Window;
 use pibake::fs::ext4::{Ext4Editor, Keep};
+use pibake::fs::fat::FatVolume;
 use pibake::fs::metadata::Meta;
 use pibake::fs::path::FsPath;
 use serde_json::{Value, json};
 
-use super::desk::{Desk, KEY, Ran, cluster, tree};
-use super::image::{self, digest, edit_root};
+use super::desk::{Desk, EPOCH, KEY, Ran, cluster, tree};
+use super::image::{self, digest, edit_root, edit_superblock};
 use super::sudo::Loop;
 use crate::root::asked_as_root;
 
@@ -311,4 +312,45 @@ fn a_new_bake_needs_no_receipt_and_no_secret() {
     desk.write("pibake.toml", text + "\n[system]\ntimezone = \"Europe/Berlin\"\n");
     let found = verify(&desk, &["--fresh"], 4);
     assert!(paths(&found, false).contains(&"/etc/localtime"), "{found:#}");
+}
+
+#[test]
+fn a_card_that_was_not_unmounted_is_used_and_still_checked() {
+    let (desk, card) = flashed();
+    // s_feature_incompat: RECOVER, as while it is mounted.
+    edit_superblock(&card, |superblock| superblock[0x60] |= 4);
+    let found = verify(&desk, &[], 0);
+    assert!(found["used"].to_string().contains("was not unmounted"), "{found:#}");
+    edit_superblock(&card, |superblock| superblock[0x60] &= !4);
+    verify(&desk, &[], 0);
+    flip(&card, find(&card, "Grows the root partition and its ext4"));
+    assert_eq!(verify(&desk, &[], 4)["used"], json!([]), "damage is not taken for use");
+}
+
+#[test]
+fn what_a_laptop_did_to_the_firmware_partition_excuses_nothing_else() {
+    let (desk, card) = flashed();
+    let blocks = image::open(&card);
+    let range = partition_table::read(&blocks).unwrap().partition(1).unwrap().range;
+    let window = Window::new(blocks, range).unwrap();
+    let mut fat = FatVolume::edit(window, EPOCH.parse::<i64>().unwrap() + 60).unwrap();
+    fat.make_dir(&root("/System Volume Information")).unwrap();
+    fat.finish().unwrap();
+    let found = verify(&desk, &[], 0);
+    assert!(found["used"].to_string().contains("System Volume Information"), "{found:#}");
+    // In a range that has nothing of that partition in it.
+    let receipt: Value = serde_json::from_slice(&fs::read(receipt(&desk, "pi1")).unwrap()).unwrap();
+    let last = receipt["ranges"].as_array().unwrap().last().unwrap();
+    let at = last["offset"].as_u64().unwrap() + last["len"].as_u64().unwrap() - 1;
+    flip(&card, at);
+    let found = verify(&desk, &[], 4);
+    let of = |expected: bool| {
+        let differing = found["differing"].as_array().unwrap().iter();
+        differing
+            .filter(|place| place["expected"] == expected)
+            .map(|place| &place["offset"])
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(of(false), [&last["offset"]], "{found:#}");
+    assert!(!of(true).is_empty());
 }
