@@ -11,6 +11,7 @@
 //! `src/README.md` draws the whole; `tests/integration/arrows.rs` rejects an import that points the wrong way.
 
 pub mod apply;
+pub mod audit;
 pub mod check;
 pub mod cli;
 pub mod commands;

@@ -182,6 +182,15 @@ pub enum Command {
         #[allow(missing_docs)]
         card: CardArgs,
     },
+    /// Read a card back against the receipt of its flash, or against a new bake
+    ///
+    /// Reads everything in use from the card itself and compares it with what was written; nothing is ever
+    /// written. A card that was mounted or booted since is told so, and its injected files are checked one
+    /// by one. Secret files are looked for and not read.
+    #[command(after_help = "Examples:\n  sudo pibake verify --node pi1 /dev/sdb\n  \
+        pibake verify --node pi1 card.img\n  \
+        sudo pibake verify --node pi1 --fresh /dev/sdb    no receipt needed")]
+    Verify(VerifyArgs),
     /// Show which cards may be written, and why other disks may not
     #[command(after_help = "Examples:\n  pibake devices\n  pibake devices --json")]
     Devices,
@@ -324,6 +333,23 @@ pub struct FlashArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub card: CardArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub swarm: SwarmArgs,
+}
+
+/// Which card holds which node, and what it is compared with.
+#[derive(Clone, Debug, Default, Args)]
+pub struct VerifyArgs {
+    /// The node, by name
+    #[arg(long, value_name = "NAME")]
+    pub node: String,
+    /// The card: a whole disk such as /dev/sdb, or a regular file
+    #[arg(value_name = "DEVICE")]
+    pub device: PathBuf,
+    /// Compare its files with a new bake instead of its bytes with a receipt
+    #[arg(long)]
+    pub fresh: bool,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub swarm: SwarmArgs,

@@ -21,6 +21,7 @@ mod restore;
 mod staged;
 mod staged_images;
 mod status;
+mod verify;
 mod writing;
 
 use clap::Parser;
@@ -56,6 +57,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Command::Flash(args) => flash::run(&context, &args),
         Command::Restore { file, device, card } => restore::run(&context, &file, &device, &card),
+        Command::Verify(args) => verify::run(&context, &args),
         Command::Devices => devices::run(&context),
         Command::Keys { action } => keys::run(&context, &action),
         Command::Inspect { target } => inspect::run(&context, &target),

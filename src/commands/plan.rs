@@ -16,7 +16,7 @@ pub(super) fn run(context: &Context, nodes: &NodeArgs, swarm: &SwarmArgs) -> any
     prepare::check_complete(context, &order)?;
     let state = prepare::existing_state(context, &order.cluster)?;
     let bases = prepare::bases(context, &order)?;
-    let plans = prepare::plans_for_show(context, &order, &bases, state.as_ref())?;
+    let plans = prepare::plans_for_show(context, &order, &bases, state.as_ref(), context.bake_time()?)?;
     let changed = changed_since_flashed(state.as_ref(), &plans)?;
     if context.common.json {
         let views: Vec<_> = plans.iter().map(|planned| show::view(&planned.plan, true)).collect();

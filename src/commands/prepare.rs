@@ -82,7 +82,8 @@ pub(super) fn cluster(context: &Context, allow_two_managers: bool) -> anyhow::Re
     Ok(cluster)
 }
 
-fn pick(cluster: &Cluster, wanted: &NodeArgs) -> anyhow::Result<Vec<Node>> {
+/// The nodes that are meant.
+pub(super) fn pick(cluster: &Cluster, wanted: &NodeArgs) -> anyhow::Result<Vec<Node>> {
     if wanted.all {
         return Ok(cluster.nodes.clone());
     }
@@ -178,12 +179,13 @@ impl Planned {
     }
 }
 
-/// Plans every node for `pibake plan`: creates no state and asks for no secret.
+/// Plans every node as if it were baked at `bake_time`: creates no state and asks for no secret.
 pub(super) fn plans_for_show(
     context: &Context,
     order: &Order,
     bases: &Bases,
     state: Option<&State>,
+    bake_time: i64,
 ) -> anyhow::Result<Vec<Planned>> {
     let identities = order.nodes.iter().map(|node| match state {
         Some(state) => state.existing_identity(node, &order.cluster),
@@ -192,7 +194,7 @@ pub(super) fn plans_for_show(
     let identities = identities.collect::<Result<_, _>>()?;
     let requests = requests(order)?;
     let secrets = requests.iter().map(placeholders).collect();
-    build_all(context, order, bases, secrets, identities, state)
+    build_all(context, order, bases, (secrets, identities), state, bake_time)
 }
 
 /// Plans every node for baking.
@@ -204,7 +206,7 @@ pub(super) fn plans_for_bake(
     identities: Vec<NodeIdentity>,
     state: &State,
 ) -> anyhow::Result<Vec<Planned>> {
-    build_all(context, order, bases, secrets, identities, Some(state))
+    build_all(context, order, bases, (secrets, identities), Some(state), context.bake_time()?)
 }
 
 /// The identity of every node, made and durable before anything holds it, and known to the operator's ssh. May ask
@@ -227,11 +229,10 @@ fn build_all(
     context: &Context,
     order: &Order,
     bases: &Bases,
-    secrets: Vec<NodeSecrets>,
-    identities: Vec<NodeIdentity>,
+    (secrets, identities): (Vec<NodeSecrets>, Vec<NodeIdentity>),
     state: Option<&State>,
+    bake_time: i64,
 ) -> anyhow::Result<Vec<Planned>> {
-    let bake_time = context.bake_time()?;
     let permissions = create::permissions(order, state)?;
     context.warn(&create::loss(order, state)?);
     let staged = staged(context, order, bases)?;

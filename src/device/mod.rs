@@ -23,12 +23,12 @@ pub mod platform {
     #[cfg(target_os = "linux")]
     pub use super::linux::{
         System, clear_direct, discard, disk_sequence, eject, flush_cached, forget_cached, open_options,
-        reread_table, unmount,
+        read_options, reread_table, unmount,
     };
     #[cfg(not(target_os = "linux"))]
     pub use super::unsupported::{
         System, clear_direct, discard, disk_sequence, eject, flush_cached, forget_cached, open_options,
-        reread_table, unmount,
+        read_options, reread_table, unmount,
     };
 }
 

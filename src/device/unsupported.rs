@@ -58,6 +58,14 @@ pub fn open_options(_block_device: bool, _direct: bool) -> OpenOptions {
     options
 }
 
+/// How a target is opened to be looked at: existing, never written.
+#[must_use]
+pub fn read_options(_block_device: bool, _direct: bool) -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    options
+}
+
 /// Reads and writes go through the page cache anyway.
 ///
 /// # Errors
@@ -133,7 +141,7 @@ mod tests {
 
     use super::{
         System, clear_direct, discard, disk_sequence, eject, flush_cached, forget_cached, open_options,
-        reread_table, unmount,
+        read_options, reread_table, unmount,
     };
     use crate::device::refusal::LookError;
 
@@ -167,6 +175,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let missing = dir.path().join("no");
         open_options(false, false).open(&missing).unwrap_err();
+        read_options(false, false).open(&missing).unwrap_err();
         assert!(!missing.exists());
     }
 }

@@ -16,18 +16,22 @@ use crate::fs::ext4::{Ext4Facts, Ext4Reader};
 use crate::fs::fat::FatVolume;
 
 /// A partition's bytes.
-pub(super) type PartitionBytes = Window<Arc<dyn BlockRead>>;
+pub type PartitionBytes = Window<Arc<dyn BlockRead>>;
 
 /// The two partitions, open for reading.
-pub(super) struct Pair {
-    pub(super) boot: Partition,
-    pub(super) fat: FatVolume<PartitionBytes>,
-    pub(super) root: Partition,
-    pub(super) ext4: RootFs,
+pub struct Pair {
+    /// The firmware's partition.
+    pub boot: Partition,
+    /// Its filesystem.
+    pub fat: FatVolume<PartitionBytes>,
+    /// The root partition.
+    pub root: Partition,
+    /// Its filesystem.
+    pub ext4: RootFs,
 }
 
 /// A root filesystem, as it can be read.
-pub(super) enum RootFs {
+pub enum RootFs {
     /// Fit for editing.
     Clean(Ext4Facts<PartitionBytes>),
     /// Readable as it lies there; why it is not fit for editing.
@@ -47,7 +51,8 @@ impl RootFs {
     }
 
     /// Its files.
-    pub(super) fn reader(&self) -> &dyn FsReader {
+    #[must_use]
+    pub fn reader(&self) -> &dyn FsReader {
         match self {
             Self::Clean(facts) => facts,
             Self::Dirty(reader, _) => reader,
@@ -62,7 +67,10 @@ pub(super) fn window(image: &Arc<dyn BlockRead>, partition: &Partition) -> Resul
 
 /// Finds the FAT partition with the firmware's `cmdline.txt` or `config.txt`, and the ext4 partition with
 /// an `os-release`.
-pub(super) fn find(image: &Arc<dyn BlockRead>, table: &PartitionTable) -> Result<Pair, InventoryError> {
+///
+/// # Errors
+/// `Foreign` with what there is instead, or why the only candidate cannot be read.
+pub fn find(image: &Arc<dyn BlockRead>, table: &PartitionTable) -> Result<Pair, InventoryError> {
     let mut probes = Vec::new();
     for partition in &table.partitions {
         let fault = InventoryError::boot(partition.number);

@@ -3,7 +3,7 @@
 
 mod collect;
 pub mod error;
-mod find;
+pub mod find;
 mod os;
 pub mod probe;
 pub mod signs;

@@ -28,6 +28,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("plan", &["config", "container", "deb", "fs", "inventory", "seed", "state"]),
     ("check", &["config", "interrupt"]),
     ("apply", &["cow", "disk", "fs", "inventory", "plan"]),
+    ("audit", &["disk", "fs", "interrupt", "inventory"]),
     ("prove", &["disk", "fs", "interrupt", "inventory", "plan", "progress"]),
     ("device", &["error"]),
     ("sink", &["cow", "device", "disk", "error", "interrupt", "progress"]),
@@ -36,6 +37,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "commands",
         &[
             "apply",
+            "audit",
             "check",
             "cli",
             "config",

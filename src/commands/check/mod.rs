@@ -94,7 +94,7 @@ fn plans_of_now(
     let told = replies.iter().filter_map(Reply::facts).any(|facts| facts.plan.is_some());
     let made = told.then(|| {
         let bases = prepare::bases(context, order)?;
-        prepare::plans_for_show(context, order, &bases, Some(state))
+        prepare::plans_for_show(context, order, &bases, Some(state), context.bake_time()?)
     });
     match made {
         Some(Ok(plans)) => {

@@ -8,7 +8,7 @@ mod system;
 mod tests;
 
 pub use request::{
-    clear_direct, discard, disk_sequence, eject, flush_cached, forget_cached, open_options, reread_table,
-    unmount,
+    clear_direct, discard, disk_sequence, eject, flush_cached, forget_cached, open_options, read_options,
+    reread_table, unmount,
 };
 pub use system::System;

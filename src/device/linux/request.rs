@@ -54,6 +54,19 @@ pub fn open_options(block_device: bool, direct: bool) -> OpenOptions {
     options
 }
 
+/// How a target is opened to be looked at: existing, no symbolic link, never written; past the page cache when
+/// `direct`, which a regular file does not know.
+#[must_use]
+pub fn read_options(block_device: bool, direct: bool) -> OpenOptions {
+    let mut flags = OFlag::O_NOFOLLOW | OFlag::O_NOCTTY;
+    if block_device && direct {
+        flags |= OFlag::O_DIRECT;
+    }
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(flags.bits());
+    options
+}
+
 /// From now on reads and writes go through the page cache.
 ///
 /// # Errors
@@ -152,8 +165,21 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::{
-        clear_direct, discard, disk_sequence, eject, flush_cached, forget_cached, open_options, reread_table,
+        clear_direct, discard, disk_sequence, eject, flush_cached, forget_cached, open_options, read_options,
+        reread_table,
     };
+
+    #[test]
+    fn what_is_opened_to_be_looked_at_cannot_be_written() {
+        use std::io::Write;
+        let dir = tempfile::tempdir().unwrap();
+        let (card, link) = (dir.path().join("card"), dir.path().join("link"));
+        fs::write(&card, "content").unwrap();
+        symlink(&card, &link).unwrap();
+        let options = read_options(false, true);
+        assert!(options.open(&link).is_err());
+        assert!(options.open(&card).unwrap().write(b"x").is_err());
+    }
 
     #[test]
     fn opening_never_creates_truncates_or_follows() {

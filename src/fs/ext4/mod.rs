@@ -19,6 +19,7 @@ mod geometry;
 mod group;
 mod grow;
 mod hash;
+mod history;
 mod htree;
 mod inode;
 mod journal;
@@ -39,6 +40,7 @@ mod xattr;
 
 pub use editor::{Ext4Editor, Keep, Stamp};
 pub use facts::{Ext4Facts, Space};
+pub use history::{History, history};
 pub use owner::owners;
 pub use usage::usage;
 pub use view::Ext4Reader;

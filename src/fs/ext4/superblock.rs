@@ -25,7 +25,9 @@ const LOG_BLOCK_SIZE: usize = 0x18;
 const LOG_CLUSTER_SIZE: usize = 0x1c;
 const BLOCKS_PER_GROUP: usize = 0x20;
 const INODES_PER_GROUP: usize = 0x28;
+const MTIME: usize = 0x2c;
 const WTIME: usize = 0x30;
+const MOUNT_COUNT: usize = 0x34;
 const MAGIC: usize = 0x38;
 const STATE: usize = 0x3a;
 const REVISION: usize = 0x4c;
@@ -54,6 +56,7 @@ const OVERHEAD: usize = 0x248;
 const BACKUP_GROUPS: usize = 0x24c;
 const CHECKSUM_SEED: usize = 0x270;
 const WTIME_HI: usize = 0x274;
+const MTIME_HI: usize = 0x275;
 const CHECKSUM: usize = 0x3fc;
 
 const STATE_VALID: u16 = 0x1;
@@ -257,6 +260,25 @@ impl Superblock {
         let time = time.clamp(0, 0xff_ffff_ffff) as u64;
         self.put(WTIME, low32(time));
         self.raw[WTIME_HI] = (high32(time) & 0xff) as u8;
+    }
+
+    /// When the filesystem was last written, seconds since 1970.
+    pub(super) fn written(&self) -> i64 {
+        self.time(WTIME, WTIME_HI)
+    }
+
+    /// When it was last mounted, seconds since 1970; 0 when it never was.
+    pub(super) fn mounted(&self) -> i64 {
+        self.time(MTIME, MTIME_HI)
+    }
+
+    /// How often it was mounted since its last check.
+    pub(super) fn mounts(&self) -> u16 {
+        self.u16(MOUNT_COUNT)
+    }
+
+    fn time(&self, low: usize, high: usize) -> i64 {
+        i64::from(self.u32(low)) | i64::from(self.raw[high]) << 32
     }
 
     /// Records that a file of 2 GiB or more exists.

@@ -13,6 +13,7 @@ use std::num::NonZero;
 
 mod body;
 mod buffers;
+mod check;
 mod choose;
 mod clear;
 mod differ;
@@ -25,6 +26,7 @@ mod medium;
 mod mend;
 mod probe;
 mod ranges;
+mod reader;
 mod report;
 mod sample;
 mod spans;
@@ -35,10 +37,12 @@ mod verify;
 mod work;
 mod write;
 
+pub use check::{CheckError, Checked, Differing, Expectation, check};
 pub use flash::{FlashError, Flashed, flash};
 pub use job::{CardFailure, CardJob, CardState};
 pub use medium::CardMedium;
 pub use ranges::ImageRanges;
+pub use reader::CardReader;
 pub use report::{CardReport, Mode};
 pub use spans::{Gap, SpanDigest};
 pub use target::TargetMedium;

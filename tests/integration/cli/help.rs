@@ -4,13 +4,14 @@ use std::path::Path;
 
 use super::desk::{Desk, Ran};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "demo",
     "init",
     "plan",
     "bake",
     "flash",
     "restore",
+    "verify",
     "devices",
     "inspect",
     "fetch",

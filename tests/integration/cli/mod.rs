@@ -17,3 +17,4 @@ mod secrets;
 mod status;
 mod sudo;
 mod together;
+mod verify;

@@ -52,10 +52,10 @@ impl Drop for Account {
 }
 
 /// A loop device, detached when dropped.
-struct Loop(String);
+pub(super) struct Loop(pub(super) String);
 
 impl Loop {
-    fn new(file: &Path) -> Self {
+    pub(super) fn new(file: &Path) -> Self {
         Self(system("losetup", &["--find", "--show", file.to_str().unwrap()]))
     }
 }
