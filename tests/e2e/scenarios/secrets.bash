@@ -63,7 +63,7 @@ private_keys_on() {
 
 # private_keys: each is where it has to be, for root alone; and for the operator's eyes in the state
 private_keys() {
-	local n expected='600 root:root /etc/docker/server-key.pem
+	local n expected='400 root:root /etc/docker/server-key.pem
 600 root:root /etc/pibake/swarm/join_key
 600 root:root /etc/ssh/ssh_host_ecdsa_key
 600 root:root /etc/ssh/ssh_host_ed25519_key
