@@ -130,11 +130,7 @@ fn accept(refusals: impl IntoIterator<Item = Refusal>) -> anyhow::Result<()> {
 
 /// An error of the device room, with what can be done about it.
 pub(super) fn refusal(error: LookError) -> anyhow::Error {
-    let way_out = match &error {
-        LookError::Refused(refused) => refused.way_out(),
-        LookError::Denied { .. } => "run it with sudo; pibake uses root for opening the card only".to_owned(),
-        _ => "nothing was written".to_owned(),
-    };
+    let way_out = error.way_out();
     advise(error.exit_code(), error, way_out)
 }
 

@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::cli::args::{NodeArgs, SwarmArgs};
 use crate::cli::print;
 use crate::plan::show;
-use crate::state::State;
+use crate::state::{State, StoredReceipt};
 
 use super::context::Context;
 use super::prepare::{self, Planned};
@@ -36,8 +36,8 @@ pub(super) fn run(context: &Context, nodes: &NodeArgs, swarm: &SwarmArgs) -> any
 fn changed_since_flashed(state: Option<&State>, plans: &[Planned]) -> anyhow::Result<Vec<String>> {
     let mut changed = Vec::new();
     for Planned { node, plan, .. } in plans {
-        let receipts = state.map_or(Ok(Vec::new()), |state| state.receipts(&node.name))?;
-        let flashed = receipts.last().and_then(|newest| newest.receipt.get("plan")?.as_str());
+        let newest = state.map_or(Ok(None), |state| state.newest_receipt(&node.name))?;
+        let flashed = newest.as_ref().and_then(StoredReceipt::plan);
         if flashed.is_some_and(|digest| digest != HEXLOWER.encode(&plan.digest)) {
             changed.push(node.name.clone());
         }

@@ -28,8 +28,7 @@ pub(super) struct Ready<'a> {
     ranges: ImageRanges,
     /// What it is made from, which may still be arriving.
     base: &'a BaseImage,
-    rewrite: bool,
-    eject: bool,
+    args: &'a CardArgs,
 }
 
 /// A card that holds its image.
@@ -46,14 +45,14 @@ impl<'a> Ready<'a> {
         what: String,
         image: Arc<dyn BlockRead>,
         base: &'a BaseImage,
-        args: &CardArgs,
+        args: &'a CardArgs,
     ) -> anyhow::Result<Self> {
         let ranges = if args.all_blocks {
             ImageRanges::whole(image.size())
         } else {
             in_use(context, &what, image.as_ref())?
         };
-        Ok(Self { what, image, ranges, base, rewrite: args.rewrite, eject: args.eject })
+        Ok(Self { what, image, ranges, base, args })
     }
 
     /// What the card will be.
@@ -69,8 +68,8 @@ impl<'a> Ready<'a> {
             image: self.image.as_ref(),
             ranges: self.ranges.clone(),
             vouch: &|| self.base.whole().map_err(Into::into),
-            rewrite: self.rewrite,
-            eject: self.eject,
+            rewrite: self.args.rewrite,
+            eject: self.args.eject,
             place: &place,
             subject: self.what.clone(),
             progress: context.progress.as_ref(),

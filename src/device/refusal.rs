@@ -158,13 +158,8 @@ impl LookError {
     pub fn way_out(&self) -> String {
         match self {
             Self::Refused(refused) => refused.way_out(),
-            Self::Denied { .. } => {
-                "run pibake with sudo: it uses the privilege for opening the card and for nothing else".into()
-            }
-            Self::Unmount { at, .. } => {
-                format!("close what uses it (see `fuser -vm {0}`) and run `sudo umount {0}`", at.display())
-            }
-            Self::Io { .. } => "put the card in again and see `pibake devices`".into(),
+            Self::Denied { .. } => "run it with sudo; pibake uses root for opening the card only".to_owned(),
+            Self::Unmount { .. } | Self::Io { .. } => "nothing was written".to_owned(),
         }
     }
 }

@@ -24,6 +24,14 @@ pub struct StoredReceipt {
     pub receipt: Value,
 }
 
+impl StoredReceipt {
+    /// The digest of the plan that the card was written by, in hexadecimal.
+    #[must_use]
+    pub fn plan(&self) -> Option<&str> {
+        self.receipt.get("plan")?.as_str()
+    }
+}
+
 /// The last bake of a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordedBake {
@@ -51,6 +59,14 @@ impl State {
             }
         }
         Ok(receipts)
+    }
+
+    /// A node's newest receipt, if it has one.
+    ///
+    /// # Errors
+    /// As [`receipts`](Self::receipts).
+    pub fn newest_receipt(&self, node: &str) -> Result<Option<StoredReceipt>, StateError> {
+        Ok(self.receipts(node)?.pop())
     }
 
     /// The last bake of a node, if there was one.

@@ -56,9 +56,10 @@ fn leave_out_done(context: &Context, state: &State, plans: &mut Vec<Planned>) ->
     let mut left = Vec::new();
     for planned in std::mem::take(plans) {
         let digest = data_encoding::HEXLOWER.encode(&planned.plan.digest);
-        let receipts = state.receipts(&planned.node.name)?;
-        let newest = receipts.last().map(|stored| &stored.receipt);
-        match newest.filter(|receipt| receipt["plan"] == digest.as_str() && receipt["verified"] == true) {
+        let newest = state.newest_receipt(&planned.node.name)?;
+        let done =
+            newest.filter(|stored| stored.plan() == Some(&digest) && stored.receipt["verified"] == true);
+        match done.map(|stored| stored.receipt) {
             Some(receipt) => context.note(format!(
                 "{} is left out: {} holds this plan since {}",
                 planned.node.name,

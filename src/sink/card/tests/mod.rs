@@ -23,19 +23,21 @@ fn run_job(
     ranges: ImageRanges,
     rewrite: bool,
 ) -> Result<CardReport, CardFailure> {
-    let place = |offset: u64| (offset >= 4 * MIB).then(|| "partition 2".to_owned());
-    let job = CardJob {
+    write_card(card, &CardJob { rewrite, ..job(card, image, ranges) })
+}
+
+fn job<'a>(card: &'a FakeCard, image: &'a dyn BlockRead, ranges: ImageRanges) -> CardJob<'a> {
+    CardJob {
         image,
         ranges,
         vouch: &|| Ok(()),
-        rewrite,
+        rewrite: false,
         eject: false,
-        place: &place,
+        place: &|offset| (offset >= 4 * MIB).then(|| "partition 2".to_owned()),
         subject: "card".into(),
         progress: &Silent,
         interrupt: &card.interrupt,
-    };
-    write_card(card, &job)
+    }
 }
 
 fn run_ranges(

@@ -3,9 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use super::fake::{FakeCard, Fault, OLD, Op};
-use super::{MIB, noise, run_job, run_ranges, run_whole};
+use super::{MIB, job, noise, run_job, run_ranges, run_whole};
 use crate::disk::range::ByteRange;
-use crate::progress::Silent;
 use crate::sink::card::job::CardJob;
 use crate::sink::card::write::write_card;
 use crate::sink::card::{CardState, HEAD, ImageRanges, Mode, TAIL};
@@ -175,20 +174,7 @@ fn cards_are_written_in_threads_of_their_own() {
     let image = noise(5, IMAGE);
     let cards: Vec<FakeCard> = (0..3).map(|_| FakeCard::new(CARD, Fault::None)).collect();
     let dying = FakeCard::new(CARD, Fault::Gone(50));
-    let write = |card: &FakeCard| {
-        let job = CardJob {
-            image: &image,
-            ranges: ImageRanges::whole(IMAGE),
-            vouch: &|| Ok(()),
-            rewrite: false,
-            eject: false,
-            place: &|_| None,
-            subject: "card".into(),
-            progress: &Silent,
-            interrupt: &card.interrupt,
-        };
-        write_card(card, &job).is_ok()
-    };
+    let write = |card: &FakeCard| write_card(card, &job(card, &image, ImageRanges::whole(IMAGE))).is_ok();
     std::thread::scope(|scope| {
         let dying = scope.spawn(|| write(&dying));
         let others: Vec<_> = cards.iter().map(|card| scope.spawn(|| write(card))).collect();
@@ -203,23 +189,11 @@ fn cards_are_written_in_threads_of_their_own() {
 fn an_image_that_nobody_vouches_for_makes_no_card_bootable() {
     let image = noise(6, IMAGE);
     let card = FakeCard::new(CARD, Fault::None);
-    let job = CardJob {
-        image: &image,
-        ranges: ImageRanges::whole(IMAGE),
-        vouch: &|| {
-            assert!(
-                card.medium()[HEAD as usize..IMAGE as usize] == image[HEAD as usize..],
-                "asked too early"
-            );
-            Err("damaged at its end".into())
-        },
-        rewrite: false,
-        eject: false,
-        place: &|_| None,
-        subject: "card".into(),
-        progress: &Silent,
-        interrupt: &card.interrupt,
+    let vouch = || {
+        assert!(card.medium()[HEAD as usize..IMAGE as usize] == image[HEAD as usize..], "asked too early");
+        Err("damaged at its end".into())
     };
+    let job = CardJob { vouch: &vouch, ..job(&card, &image, ImageRanges::whole(IMAGE)) };
     let failure = write_card(&card, &job).unwrap_err();
     assert!(matches!(failure.error, SinkError::Unsound(_)), "{failure:?}");
     assert_eq!(failure.state, CardState::Blank);
