@@ -32,6 +32,7 @@ pub mod plan;
 pub mod progress;
 pub mod prove;
 pub mod seed;
+pub mod seekable;
 pub mod sink;
 pub mod source;
 pub mod state;

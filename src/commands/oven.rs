@@ -11,10 +11,10 @@ use crate::cow::CowImage;
 use crate::disk::block::BlockRead;
 use crate::error::{Advise, ExitCode};
 use crate::prove::{Proof, prove};
+use crate::seekable::SeekableZst;
 use crate::sink::edited::Edited;
 use crate::sink::img::write_img;
 use crate::sink::outfile::OutFile;
-use crate::sink::seekable::SeekableZst;
 use crate::sink::zst::write_zst;
 
 use super::context::Context;

@@ -11,6 +11,5 @@ pub mod img;
 mod in_order;
 pub mod outfile;
 pub mod receipt;
-pub mod seekable;
 mod track;
 pub mod zst;

@@ -14,12 +14,12 @@ use super::error::SinkError;
 use super::frames::{FRAME, FrameCache, FrameMaker, frame_count, frame_range};
 use super::in_order::{cores, in_order};
 use super::outfile::OutFile;
-use super::seekable::{FrameSize, seek_table};
 use super::track::Track;
 use crate::disk::block::{BlockRead, FileBlocks};
 use crate::disk::range::ByteRange;
 use crate::interrupt::Interrupt;
 use crate::progress::{Event, Phase, Progress};
+use crate::seekable::{FrameSize, seek_table};
 
 /// What was written into a compressed image file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,11 +167,11 @@ mod tests {
     use crate::disk::range::ByteRange;
     use crate::interrupt::Interrupt;
     use crate::progress::Silent;
+    use crate::seekable::SeekableZst;
     use crate::sink::edited::Edited;
     use crate::sink::error::SinkError;
     use crate::sink::frames::{FRAME, FrameCache};
     use crate::sink::outfile::OutFile;
-    use crate::sink::seekable::SeekableZst;
 
     struct Bed {
         dir: tempfile::TempDir,
