@@ -63,19 +63,6 @@ impl<D: BlockWrite> Store<D> {
         Ok(block)
     }
 
-    /// Gives back all blocks of an inode's map; neither map nor inode is touched.
-    pub(super) fn release_map(&mut self, inode: &Inode) -> Result<(), FsError> {
-        let mut runs = Vec::new();
-        self.walk_map(inode, &mut |piece| {
-            runs.push(match piece {
-                Piece::Data(extent) => (extent.start, extent.len),
-                Piece::Tree(block) => (block, 1),
-            });
-            Ok(())
-        })?;
-        runs.into_iter().try_for_each(|(start, len)| self.release(start, u64::from(len)))
-    }
-
     /// Where an inode's first blocks are looked for: at the start of its group.
     pub(super) fn goal_of(&self, number: u32) -> u64 {
         self.geometry.group_start(self.locate_inode(number).0)

@@ -1,0 +1,29 @@
+//! Giving back what an inode holds.
+
+use super::super::error::FsError;
+use super::inode::Inode;
+use super::map::Piece;
+use super::store::Store;
+use crate::disk::block::BlockWrite;
+
+impl<D: BlockWrite> Store<D> {
+    /// Ends an inode, with all it has.
+    pub(super) fn destroy(&mut self, mut inode: Inode) -> Result<(), FsError> {
+        self.release_map(&inode)?;
+        self.release_attributes(&mut inode)?;
+        self.release_inode(inode.number, inode.is_dir())
+    }
+
+    /// Gives back all blocks of an inode's map; neither map nor inode is touched.
+    fn release_map(&mut self, inode: &Inode) -> Result<(), FsError> {
+        let mut runs = Vec::new();
+        self.walk_map(inode, &mut |piece| {
+            runs.push(match piece {
+                Piece::Data(extent) => (extent.start, extent.len),
+                Piece::Tree(block) => (block, 1),
+            });
+            Ok(())
+        })?;
+        runs.into_iter().try_for_each(|(start, len)| self.release(start, u64::from(len)))
+    }
+}
