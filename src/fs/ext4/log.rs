@@ -29,12 +29,22 @@ pub(super) struct Logged {
     pub(super) target: u64,
     /// Where in the journal it is.
     pub(super) at: u32,
+    /// Its transaction.
+    pub(super) sequence: u32,
+    /// Its checksum as its descriptor has it, where there is one.
+    pub(super) sum: u32,
     /// Its first four bytes are the journal's magic number, and were zeroed.
     escaped: bool,
 }
 
 /// A block of the log that is no copy.
 pub(super) struct Record {
+    /// Where in the journal it is.
+    pub(super) at: u32,
+    /// Its transaction.
+    pub(super) sequence: u32,
+    /// The whole block.
+    pub(super) bytes: Vec<u8>,
     /// What it is.
     pub(super) kind: Kind,
 }
@@ -52,6 +62,7 @@ pub(super) enum Kind {
 /// What a descriptor block says of one copy.
 struct Tag {
     target: u64,
+    sum: u32,
     escaped: bool,
 }
 
@@ -62,26 +73,47 @@ impl Journal {
             (LogSums::V3, _) => 16,
             (LogSums::V2, true) => 14,
             (LogSums::V2, false) => 10,
-            (LogSums::None, true) => 12,
-            (LogSums::None, false) => 8,
+            (LogSums::None | LogSums::Commits, true) => 12,
+            (LogSums::None | LogSums::Commits, false) => 8,
         }
     }
 
     /// What a descriptor block says of the blocks that follow it.
     fn tags(&self, block: &[u8]) -> Vec<Tag> {
-        let end = block.len() - if self.sums() == LogSums::None { 0 } else { TAIL };
+        let end = block.len() - if self.has_sealed_records() { TAIL } else { 0 };
         let (mut tags, mut at, len) = (Vec::new(), HEADER, self.tag_len());
         while at + len <= end {
             // 16 bits are enough for every flag there is; in front of them an older form has a checksum.
             let flags = be32(block, at + 4) & 0xffff;
+            let sum = match self.sums() {
+                LogSums::V3 => be32(block, at + 12),
+                LogSums::V2 => be32(block, at + 4) >> 16,
+                LogSums::None | LogSums::Commits => 0,
+            };
             let high = if self.is_wide() { be32(block, at + 8) } else { 0 };
-            tags.push(Tag { target: join(be32(block, at), high), escaped: flags & TAG_ESCAPED != 0 });
+            tags.push(Tag { target: join(be32(block, at), high), sum, escaped: flags & TAG_ESCAPED != 0 });
             if flags & TAG_LAST != 0 {
                 break;
             }
             at += len + if flags & TAG_SAME_UUID == 0 { 16 } else { 0 };
         }
         tags
+    }
+
+    /// The blocks that a revoke block names.
+    pub(super) fn revoked(&self, at: u32, block: &[u8]) -> Result<Vec<u64>, FsError> {
+        let end = be32(block, HEADER) as usize;
+        if end > block.len() - if self.has_sealed_records() { TAIL } else { 0 } {
+            return Err(FsError::corrupt(format!(
+                "journal block {at}: {end} bytes of revoked blocks; run e2fsck"
+            )));
+        }
+        let numbers = block.get(HEADER + 4..end).unwrap_or_default();
+        Ok(if self.is_wide() {
+            numbers.chunks_exact(8).map(|number| join(be32(number, 4), be32(number, 0))).collect()
+        } else {
+            numbers.chunks_exact(4).map(|number| u64::from(be32(number, 0))).collect()
+        })
     }
 }
 
@@ -103,6 +135,7 @@ impl<D: BlockRead> Store<D> {
             if be32(&bytes, 0) != MAGIC || be32(&bytes, 8) != sequence {
                 break;
             }
+            let (place, number) = (at, sequence);
             (at, left) = (journal.after(at), left - 1);
             let kind = match be32(&bytes, 4) {
                 DESCRIPTOR => {
@@ -111,7 +144,8 @@ impl<D: BlockRead> Store<D> {
                         if left == 0 {
                             break;
                         }
-                        copies.push(Logged { target: tag.target, at, escaped: tag.escaped });
+                        let Tag { target, sum, escaped } = tag;
+                        copies.push(Logged { target, at, sequence, sum, escaped });
                         (at, left) = (journal.after(at), left - 1);
                     }
                     Kind::Copies(copies)
@@ -123,7 +157,7 @@ impl<D: BlockRead> Store<D> {
                 REVOKE => Kind::Revocations,
                 _ => break,
             };
-            if visit(Record { kind })?.is_break() {
+            if visit(Record { at: place, sequence: number, bytes, kind })?.is_break() {
                 break;
             }
         }

@@ -16,6 +16,16 @@ pub(super) enum Piece {
     Tree(u64),
 }
 
+impl Piece {
+    /// Its first block, and how many it has.
+    pub(super) fn run(self) -> (u64, u64) {
+        match self {
+            Self::Data(extent) => (extent.start, u64::from(extent.len)),
+            Self::Tree(block) => (block, 1),
+        }
+    }
+}
+
 impl<D: BlockRead> Store<D> {
     /// Shows every piece of an inode's map, content in the file's order; nothing when it has none.
     pub(super) fn walk_map(

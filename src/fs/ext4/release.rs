@@ -2,7 +2,6 @@
 
 use super::super::error::FsError;
 use super::inode::Inode;
-use super::map::Piece;
 use super::store::Store;
 use crate::disk::block::BlockWrite;
 
@@ -18,12 +17,9 @@ impl<D: BlockWrite> Store<D> {
     fn release_map(&mut self, inode: &Inode) -> Result<(), FsError> {
         let mut runs = Vec::new();
         self.walk_map(inode, &mut |piece| {
-            runs.push(match piece {
-                Piece::Data(extent) => (extent.start, extent.len),
-                Piece::Tree(block) => (block, 1),
-            });
+            runs.push(piece.run());
             Ok(())
         })?;
-        runs.into_iter().try_for_each(|(start, len)| self.release(start, u64::from(len)))
+        runs.into_iter().try_for_each(|(start, len)| self.release(start, len))
     }
 }
