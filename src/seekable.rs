@@ -206,8 +206,7 @@ impl SeekableZst {
         }
         let mut compressed = vec![0; packed];
         self.file.read_exact_at(&mut compressed, frame.at)?;
-        let decoded =
-            zstd::bulk::decompress(&compressed, len).map_err(|error| corrupt(error.to_string()))?;
+        let decoded = zstd::bulk::decompress(&compressed, len).map_err(|error| corrupt(error.to_string()))?;
         if decoded.len() != len {
             return Err(corrupt(format!("{} bytes instead of {len}", decoded.len())));
         }

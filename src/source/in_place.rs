@@ -89,6 +89,9 @@ pub fn open_in_place(path: &Path) -> Result<Option<InPlace>, SourceError> {
     }
     match furthest_partition_end(&head).filter(|end| *end > size) {
         Some(needed) => Err(cut_short(path, size, needed)),
-        None => Ok(Some(InPlace { image, file: Unchanged { path: path.to_owned(), stamp: Stamp::of(&metadata) } })),
+        None => Ok(Some(InPlace {
+            image,
+            file: Unchanged { path: path.to_owned(), stamp: Stamp::of(&metadata) },
+        })),
     }
 }
