@@ -15,4 +15,5 @@ pub mod digest;
 pub mod error;
 pub mod manifest;
 pub mod names;
+pub mod open;
 mod reading;

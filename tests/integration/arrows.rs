@@ -34,7 +34,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("prove", &["disk", "fs", "interrupt", "inventory", "plan", "progress"]),
     ("device", &["error"]),
     ("sink", &["cow", "device", "disk", "error", "interrupt", "progress", "seekable"]),
-    ("backup", &["disk", "error", "interrupt", "inventory", "progress", "seekable", "sink"]),
+    ("backup", &["disk", "error", "interrupt", "inventory", "progress", "seekable", "sink", "source"]),
     ("cli", &["config", "error", "fetch", "inventory", "progress"]),
     (
         "commands",
