@@ -25,6 +25,7 @@ pub(super) fn fit(
         as_is,
         stamp,
         work_dir: &context.cache_dir,
+        progress: context.progress.as_ref(),
         interrupt: &context.interrupt,
     };
     fit::fit(&original.blocks, &request)
