@@ -38,7 +38,6 @@ fn interrupted(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::of;
-    use crate::backup::error::ArchiveError;
     use crate::error::{Advise, ExitCode};
     use crate::interrupt::Interrupted;
     use crate::sink::error::SinkError;

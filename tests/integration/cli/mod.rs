@@ -1,6 +1,7 @@
 //! The program as people run it: its own process, over the demo image, in directories of its own.
 
 mod backup;
+mod capture;
 mod cards;
 mod check;
 mod desk;
