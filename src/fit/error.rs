@@ -46,7 +46,7 @@ pub enum FitError {
     },
     /// It takes a program to make the image smaller, and it is not installed.
     #[error(
-        "the card holds {card} bytes, the image has {image}, and {program}, which could shrink it, is not installed"
+        "the card holds {card} bytes, the image has {image}, and {program}, which it takes to shrink it, is not installed"
     )]
     NoProgram {
         /// Bytes of the card.
