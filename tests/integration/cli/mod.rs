@@ -1,5 +1,6 @@
 //! The program as people run it: its own process, over the demo image, in directories of its own.
 
+mod backup;
 mod capture;
 mod cards;
 mod check;
@@ -13,7 +14,9 @@ mod json;
 mod killed;
 mod observers;
 mod packages;
+mod refused_backups;
 mod refused_images;
+mod restore;
 mod secrets;
 mod status;
 mod sudo;
