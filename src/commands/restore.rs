@@ -9,12 +9,11 @@ use serde_json::json;
 use crate::cli::args::CardArgs;
 use crate::cli::print;
 use crate::cli::table::Table;
-use crate::error::{Advise, ExitCode};
 use crate::source::{self, OpenImage};
 
 use super::card::{self, Leave};
 use super::context::Context;
-use super::writing::{HEADING, Ready, Written, row};
+use super::writing::{HEADING, Ready, Written, row, unusable};
 
 pub(super) fn run(context: &Context, file: &Path, device: &PathBuf, args: &CardArgs) -> anyhow::Result<()> {
     let source = file.canonicalize().unwrap_or_else(|_| file.to_owned());
@@ -27,7 +26,7 @@ pub(super) fn run(context: &Context, file: &Path, device: &PathBuf, args: &CardA
         interrupt: &context.interrupt,
     };
     let base = source::open_arriving(&request)
-        .advise(ExitCode::Failed, "name an image, packed or not, as it was published or baked")?;
+        .map_err(|error| unusable(error, "name an image, packed or not, as it was published or baked"))?;
     let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy().into_owned();
     let ready = Ready::new(context, name, Arc::clone(&base.blocks), &base, args)?;
     let cards = looked.into_iter().map(|looked| (looked, ready.becomes())).collect();

@@ -33,7 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("prove", &["disk", "fs", "interrupt", "inventory", "plan", "progress"]),
     ("device", &["error"]),
     ("sink", &["cow", "device", "disk", "error", "interrupt", "progress", "seekable"]),
-    ("cli", &["config", "error", "fetch", "inventory", "progress"]),
+    ("cli", &["config", "error", "fetch", "interrupt", "inventory", "progress"]),
     (
         "commands",
         &[
