@@ -14,6 +14,7 @@ use crate::config::secret::{Ask, Request, Resolver, ThisMachine, parse_source, p
 use crate::config::types::{Cluster, Node, NodeSecrets, Role, Secret, SecretSource, Stack};
 use crate::config::{self, Selection, profile};
 use crate::error::{Advise, ExitCode, advised};
+use crate::interrupt::Interrupt;
 use crate::inventory::{self, types::Inventory};
 use crate::plan::change::Plan;
 use crate::plan::{Inputs, build, overlay_names, secret_params};
@@ -28,6 +29,7 @@ use super::create;
 use super::keys;
 use super::staged::{self, staged};
 use super::staged_images;
+use super::writing::unusable;
 
 const FIX_FILE: &str = "correct the cluster file and try again; nothing was written";
 
@@ -149,11 +151,11 @@ fn open_base_by(
         interrupt: &context.interrupt,
     };
     const ANOTHER: &str = "download the image again, or name another with --image";
-    let image = open(&request).advise(ExitCode::Failed, ANOTHER)?;
+    let image = open(&request).map_err(|error| unusable(error, ANOTHER))?;
     let inventory = inventory::take(&image.blocks);
     if inventory.is_err() {
         // What cannot be unpacked cannot be looked into either; the other way round says nothing useful.
-        image.still_same().advise(ExitCode::Failed, ANOTHER)?;
+        image.still_same().map_err(|error| unusable(error, ANOTHER))?;
     }
     let inventory = inventory.with_context(|| format!("looking into {}", path.display())).advise(
         ExitCode::Failed,
@@ -281,7 +283,8 @@ pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<Stat
     }
     let dir = state_dir(context, cluster);
     context.note(format!("a new cluster identity for {} will be kept in {}", cluster.name, dir.display()));
-    let agreed = context.common.yes || (prompt::somebody_there() && prompt::yes("Make it?")?);
+    let agreed =
+        context.common.yes || (prompt::somebody_there() && prompt::yes("Make it?", &context.interrupt)?);
     if !agreed {
         return Err(advised(
             ExitCode::Usage,
@@ -349,12 +352,13 @@ pub(super) fn secrets(context: &Context, order: &Order, seed: &Seed) -> anyhow::
     let requests = requests(order)?;
     let mut run = |words: &[String]| output(context, words);
     let mut outside = ThisMachine::new(&mut run);
-    let mut terminal = Terminal;
+    let mut terminal = Terminal(&context.interrupt);
     let mut resolver =
         Resolver::new(&mut terminal, &mut outside, &order.cluster.base_dir, &context.invoker.home);
-    let secrets = resolver
-        .resolve(&requests, seed)
-        .advise(ExitCode::Usage, "provide what is missing and try again; nothing was written")?;
+    let secrets = resolver.resolve(&requests, seed);
+    context.interrupt.check().advise(ExitCode::Interrupted, "nothing was written")?;
+    let secrets =
+        secrets.advise(ExitCode::Usage, "provide what is missing and try again; nothing was written")?;
     context.warn(resolver.warnings());
     Ok(secrets)
 }
@@ -387,16 +391,20 @@ fn request<'a>(node: &'a Node, order: &'a Order) -> anyhow::Result<Request<'a>> 
     Ok(Request { node, overlay_params, swarm_secrets: swarm.map_or(NONE, |swarm| &swarm.secrets) })
 }
 
-/// Asks the person at the terminal.
-struct Terminal;
+/// Asks the person at the terminal, who may want the run to stop instead.
+struct Terminal<'a>(&'a Interrupt);
 
-impl Ask for Terminal {
+impl Ask for Terminal<'_> {
     fn available(&self) -> bool {
         prompt::somebody_there()
     }
 
     fn prompt(&mut self, text: &str) -> io::Result<Secret> {
-        prompt::secret(text)
+        prompt::secret(text).inspect_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted {
+                self.0.request();
+            }
+        })
     }
 }
 

@@ -11,9 +11,10 @@ use crate::device::platform::System;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
 use crate::disk::range::ByteRange;
-use crate::error::advise;
+use crate::error::{ExitCode, advise};
 use crate::sink::card::{self, CardJob, FlashError, Flashed, ImageRanges};
 use crate::sink::error::{SinkError, Unsound};
+use crate::source::error::{NotUnpacked, SourceError};
 use crate::usage::owner::owners;
 use crate::usage::used::used;
 
@@ -103,16 +104,36 @@ fn failed(error: FlashError) -> anyhow::Error {
     }
 }
 
+/// An image that cannot be used: what to do about it, `otherwise` where it does not say.
+pub(super) fn unusable(error: SourceError, otherwise: &str) -> anyhow::Error {
+    let way_out = error.way_out().unwrap_or_else(|| otherwise.to_owned());
+    advise(ExitCode::Failed, error, way_out)
+}
+
 /// What to do about a card that was not written.
-fn way_out(error: &SinkError) -> &'static str {
-    match error {
+fn way_out(error: &SinkError) -> String {
+    let what_to_do = match error {
+        SinkError::Interrupted(_) => "run it again: what the card holds by then is not written again",
         SinkError::Wraps { .. } | SinkError::Forgetful { .. } => {
             "do not use this card: what is stored beyond its real size is lost"
         }
         SinkError::Image { .. } | SinkError::ImageChanged { .. } | SinkError::Unsound(_) => {
+            if let Some(way_out) = source_of(error).and_then(SourceError::way_out) {
+                return way_out;
+            }
             "see to the image: download it again, or leave it alone while it is used; then write the card again"
         }
         _ => "try again; a card or a reader that fails twice is to be replaced",
+    };
+    what_to_do.to_owned()
+}
+
+/// What was wrong with the file that an image was read from.
+fn source_of(error: &SinkError) -> Option<&SourceError> {
+    match error {
+        SinkError::Image { source, .. } => Some(&source.get_ref()?.downcast_ref::<NotUnpacked>()?.source),
+        SinkError::Unsound(error) => error.downcast_ref(),
+        _ => None,
     }
 }
 

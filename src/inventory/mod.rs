@@ -14,6 +14,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod types;
+mod unfinished;
 mod unreplayed;
 
 use std::sync::Arc;

@@ -37,7 +37,9 @@ pub(super) fn agreed(desk: &Desk<'_>) -> anyhow::Result<()> {
         "Every node's and client's certificate is signed by {}, and is of no use afterwards.",
         authority.subject
     );
-    if desk.context.common.yes || (prompt::somebody_there() && prompt::yes(&question)?) {
+    if desk.context.common.yes
+        || (prompt::somebody_there() && prompt::yes(&question, &desk.context.interrupt)?)
+    {
         return Ok(());
     }
     Err(advised(

@@ -17,6 +17,7 @@ use crate::sink::error::Unsound;
 use crate::source::{self, BaseImage, InPlace, OpenImage, Unchanged};
 
 use super::super::context::Context;
+use super::super::writing::unusable;
 
 const NAME_AN_IMAGE: &str = "name an image, packed or not, as it was published, baked or captured";
 const ANOTHER_COPY: &str =
@@ -86,7 +87,7 @@ impl Original {
             progress: &context.progress,
             interrupt: &context.interrupt,
         };
-        let base = source::open_arriving(&request).advise(ExitCode::Failed, NAME_AN_IMAGE)?;
+        let base = source::open_arriving(&request).map_err(|error| unusable(error, NAME_AN_IMAGE))?;
         let blocks = Arc::clone(&base.blocks);
         Ok(Self { path: path.to_owned(), blocks, standing: Standing::Base(base), map: None })
     }
