@@ -28,6 +28,7 @@ pub mod interrupt;
 pub mod inventory;
 pub mod invoker;
 pub mod keys;
+pub mod node;
 pub mod plan;
 pub mod progress;
 pub mod prove;

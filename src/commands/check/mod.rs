@@ -7,7 +7,7 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 
-use crate::check::ask::{self, Answer, PATIENCE, Silence, Way};
+use crate::check::ask::{self, Answer, PATIENCE, Way};
 use crate::check::compare::{Expected, PlanNow, compare, is_outdated};
 use crate::check::facts::{self, Facts};
 use crate::check::finding::NodeReport;
@@ -15,6 +15,8 @@ use crate::check::swarm;
 use crate::cli::args::{NodeArgs, SwarmArgs};
 use crate::config::types::Node;
 use crate::error::{ExitCode, advised};
+use crate::node::silence::Silence;
+use crate::node::ssh;
 use crate::state::State;
 
 use super::context::Context;
@@ -75,8 +77,10 @@ fn ask_nodes(
     let known_hosts = context.cwd.join(state.known_hosts());
     let way = Way {
         known_hosts: &known_hosts,
-        ssh_config: ssh_config.as_deref(),
-        command: &|program| context.invoker.command(&[program.to_owned()]),
+        ssh: ssh::Way {
+            ssh_config: ssh_config.as_deref(),
+            command: &|program| context.invoker.command(&[program.to_owned()]),
+        },
         patience: PATIENCE,
     };
     let answers = ask::ask_all(&order.nodes, &way, &context.interrupt)?;
