@@ -37,6 +37,7 @@ fn verb(phase: Phase) -> &'static str {
         Phase::Writing => "writing",
         Phase::Verifying => "verifying",
         Phase::Copying => "copying",
+        Phase::Capturing => "capturing",
     }
 }
 
@@ -133,6 +134,12 @@ impl Progress for Bars {
                     bar.set_position(done);
                 }
             }
+            Event::Stored { phase, subject, stored } => {
+                let key = (phase, subject);
+                if let Some(bar) = screen.bars.get(&key) {
+                    bar.set_message(format!("{} {}", ratio(bar.position(), stored), key.1));
+                }
+            }
             Event::Finish { phase, subject } => {
                 if let Some(bar) = screen.bars.remove(&(phase, subject)) {
                     bar.finish_and_clear();
@@ -157,6 +164,7 @@ struct Lines(Mutex<HashMap<Key, Running>>);
 /// Work that a log has heard the beginning of.
 struct Running {
     total: Option<u64>,
+    stored: Option<u64>,
     began: Instant,
     told: Instant,
 }
@@ -168,7 +176,7 @@ impl Progress for Lines {
             Event::Start { phase, subject, total } => {
                 let now = Instant::now();
                 let line = format!("{} {subject}", verb(phase));
-                running.insert((phase, subject), Running { total, began: now, told: now });
+                running.insert((phase, subject), Running { total, stored: None, began: now, told: now });
                 line
             }
             Event::Advance { phase, subject, done } => {
@@ -177,7 +185,15 @@ impl Progress for Lines {
                     return;
                 }
                 work.told = Instant::now();
-                format!("{} {subject}: {}", verb(phase), how_far(done, work.total))
+                let packed =
+                    work.stored.map_or_else(String::new, |stored| format!(", {}", ratio(done, stored)));
+                format!("{} {subject}: {}{packed}", verb(phase), how_far(done, work.total))
+            }
+            Event::Stored { phase, subject, stored } => {
+                if let Some(work) = running.get_mut(&(phase, subject)) {
+                    work.stored = Some(stored);
+                }
+                return;
             }
             Event::Finish { phase, subject } => {
                 let Some(work) = running.remove(&(phase, subject.clone())) else { return };
@@ -198,6 +214,11 @@ fn how_far(done: u64, total: Option<u64>) -> String {
     }
 }
 
+/// What bytes were packed to.
+fn ratio(done: u64, stored: u64) -> String {
+    format!("to {} %", stored.saturating_mul(100).checked_div(done).unwrap_or(100))
+}
+
 /// One JSON object a line on standard error.
 struct JsonLines;
 
@@ -209,6 +230,9 @@ impl Progress for JsonLines {
             }
             Event::Advance { phase, subject, done } => {
                 serde_json::json!({"event": "advance", "phase": verb(phase), "subject": subject, "done": done})
+            }
+            Event::Stored { phase, subject, stored } => {
+                serde_json::json!({"event": "stored", "phase": verb(phase), "subject": subject, "stored": stored})
             }
             Event::Finish { phase, subject } => {
                 serde_json::json!({"event": "finish", "phase": verb(phase), "subject": subject})
