@@ -21,6 +21,9 @@ const SCRIPT: &str = include_str!("node.sh");
 /// How long sudo may take to judge a password, and the script to be ready.
 const READY: Duration = Duration::from_secs(60);
 
+/// How often sudo's complaints are looked at meanwhile.
+const GLANCE: Duration = Duration::from_millis(300);
+
 /// How long the script may take to put everything back once nobody asks any more.
 const FAREWELL: Duration = Duration::from_secs(20);
 
@@ -164,11 +167,17 @@ impl Link {
 
     /// Until the script waits for requests; `false` when the connection ended first.
     fn greet(&mut self, password: AskPassword<'_>) -> Result<bool, LinkError> {
-        let mut asked = false;
+        let (mut asked, mut since) = (false, Instant::now());
         loop {
             let line = match self.answers.line() {
-                Err(error) if asked && error.kind() == io::ErrorKind::TimedOut => {
-                    return Err(LinkError::Password);
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    // sudo, once it has refused one password, waits for another
+                    let refused = asked && self.complaints.text().contains("try again");
+                    if refused || since.elapsed() >= READY {
+                        return Err(if asked { LinkError::Password } else { LinkError::Io(error) });
+                    }
+                    self.answers.until(Some(Instant::now() + GLANCE));
+                    continue;
                 }
                 line => line.map_err(broken)?,
             };
@@ -181,12 +190,13 @@ impl Link {
                 Some("pibake-password") => {
                     let password = password().map_err(LinkError::Io)?;
                     self.write(&format!("{password}\n"))?;
-                    asked = true;
-                    self.answers.until(Some(Instant::now() + READY));
+                    (asked, since) = (true, Instant::now());
+                    self.answers.until(Some(since + GLANCE));
                 }
                 Some("pibake-send") => {
                     self.write(SCRIPT)?;
-                    self.answers.until(Some(Instant::now() + READY));
+                    since = Instant::now();
+                    self.answers.until(Some(since + GLANCE));
                 }
                 Some("pibake-busy") => return Err(LinkError::Busy),
                 Some("pibake-node") => {
@@ -359,5 +369,83 @@ impl Complaints {
             thread::sleep(Duration::from_millis(10));
         }
         self.text()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io;
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::{Link, LinkError, Pack, SCRIPT, Terms, remote};
+    use crate::interrupt::Interrupt;
+    use crate::node::silence::Silence;
+    use crate::node::ssh::{To, Way};
+
+    /// Connects with this shell script in the place of ssh; its last argument is the remote command.
+    fn opened(script: &str, password: &str) -> Result<Link, LinkError> {
+        let command = |_: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script, "ssh"]);
+            command
+        };
+        let way = Way { ssh_config: None, command: &command };
+        let terms = Terms::new(Duration::from_secs(60), Pack::None);
+        let asked = Cell::new(false);
+        let ask = || {
+            assert!(!asked.replace(true), "once");
+            Ok(password.to_owned())
+        };
+        Link::open(&way, To::Host("pi@pi3"), &terms, &ask, &Interrupt::default())
+    }
+
+    fn refused(script: &str) -> LinkError {
+        opened(script, "secret").err().unwrap()
+    }
+
+    #[test]
+    fn what_login_scripts_print_is_no_answer() {
+        opened("echo welcome; printf 'x\\n\\n'; echo pibake-node; cat >/dev/null", "").unwrap();
+    }
+
+    #[test]
+    fn the_script_is_sent_whole_and_the_password_before_it() {
+        let script = format!(
+            "echo pibake-password; read -r p; [ \"$p\" = secret ] || exit 1; echo pibake-send
+             [ \"$(head -c {} | wc -c)\" = {} ] || exit 1; echo pibake-node; cat >/dev/null",
+            SCRIPT.len(),
+            SCRIPT.len()
+        );
+        opened(&script, "secret").unwrap();
+        let remote = remote(&Terms::new(Duration::from_secs(60), Pack::Zstd));
+        assert!(remote.ends_with(&format!(" pibake /run/pibake-capture {} 60 zstd", SCRIPT.len())));
+        assert!(!remote.contains("secret"));
+    }
+
+    #[test]
+    fn a_wrong_password_is_told_from_a_node_that_is_away() {
+        let again = "echo pibake-password; read -r p; echo 'Sorry, try again.' >&2; cat >/dev/null";
+        assert!(matches!(refused(again), LinkError::Password));
+        let ends = "echo pibake-password; read -r p; echo 'sudo: 1 incorrect password attempt' >&2; exit 1";
+        assert!(matches!(refused(ends), LinkError::Password));
+        let away = "echo 'ssh: connect to host pi3 port 22: No route to host' >&2; exit 255";
+        assert!(
+            matches!(refused(away), LinkError::Silent(Silence::Unreachable(says)) if says.contains("route"))
+        );
+        let closed = "echo 'pi@pi3: Permission denied (publickey).' >&2; exit 255";
+        assert!(matches!(refused(closed), LinkError::Silent(Silence::Refused { user, .. }) if user == "pi"));
+        assert!(matches!(refused("echo pibake-busy"), LinkError::Busy));
+        assert!(
+            matches!(refused("echo 'no / does not lie on a disk'"), LinkError::No(why) if why.contains("disk"))
+        );
+    }
+
+    #[test]
+    fn a_flood_is_no_answer() {
+        assert!(
+            matches!(refused("head -c 100000 /dev/zero"), LinkError::Io(error) if error.kind() == io::ErrorKind::InvalidData)
+        );
     }
 }
