@@ -1,5 +1,6 @@
 //! Which exit status an error ends the run with.
 
+use crate::backup::error::ArchiveError;
 use crate::error::{Advice, ExitCode, advice_of};
 use crate::fetch::error::FetchError;
 use crate::interrupt::Interrupted;
@@ -24,6 +25,10 @@ fn interrupted(error: &anyhow::Error) -> bool {
             || matches!(cause.downcast_ref(), Some(SinkError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(ProveError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(StateError::Interrupted(_)))
+            || matches!(
+                cause.downcast_ref(),
+                Some(ArchiveError::Interrupted(_) | ArchiveError::Write(SinkError::Interrupted(_)))
+            )
             || cause.downcast_ref::<Advice>().is_some_and(|advice| interrupted(advice.inner()))
     })
 }
@@ -31,6 +36,7 @@ fn interrupted(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::of;
+    use crate::backup::error::ArchiveError;
     use crate::error::{Advise, ExitCode};
     use crate::interrupt::Interrupted;
     use crate::sink::error::SinkError;
