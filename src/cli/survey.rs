@@ -31,8 +31,12 @@ pub fn in_full(survey: &Survey) -> String {
     let mut text = String::new();
     match (&survey.table, &survey.table_problem) {
         (Some(table), _) => {
-            text +=
-                &format!("{}, {} table, disk id {}\n", size(survey.size), table.kind.name(), printable(&table.disk_id));
+            text += &format!(
+                "{}, {} table, disk id {}\n",
+                size(survey.size),
+                table.kind.name(),
+                printable(&table.disk_id)
+            );
             if let Some(why) = &table.backup_used {
                 text += &format!("the backup of the table was used: {}\n", printable(why));
             }

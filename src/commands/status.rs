@@ -4,6 +4,8 @@ use crate::backup::error::ArchiveError;
 use crate::error::{Advice, ExitCode, advice_of};
 use crate::fetch::error::FetchError;
 use crate::interrupt::Interrupted;
+use crate::live::error::LiveError;
+use crate::node::link::LinkError;
 use crate::prove::ProveError;
 use crate::sink::error::SinkError;
 use crate::source::error::SourceError;
@@ -21,6 +23,7 @@ fn interrupted(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<Interrupted>()
             || matches!(cause.downcast_ref(), Some(SourceError::Interrupted(_)))
+            || matches!(cause.downcast_ref(), Some(LiveError::Link(LinkError::Interrupted(_))))
             || matches!(cause.downcast_ref(), Some(FetchError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(SinkError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(ProveError::Interrupted(_)))

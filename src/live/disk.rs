@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use data_encoding::HEXLOWER;
@@ -19,7 +19,7 @@ use crate::disk::range::ByteRange;
 use crate::disk::ranges;
 use crate::node::link::{Link, LinkError};
 use crate::node::request::Request;
-use crate::progress::{Event, Phase};
+use crate::progress::{Event, Phase, Progress};
 
 /// Requests under way at a time, so that neither the disk nor the line waits for the other.
 const DEPTH: usize = 3;
@@ -42,24 +42,20 @@ enum Tracking {
     Hashed(String),
 }
 
-/// What a freeze is measured by.
-#[derive(Clone, Copy)]
-struct Frozen {
-    limit: Duration,
-    deadline: Instant,
-}
-
 /// The disk. Reading it gives what the file has, and what the node has where the file has nothing or something old.
-pub(super) struct LiveDisk<'a> {
-    inner: Mutex<Inner<'a>>,
+pub(super) struct LiveDisk {
+    inner: Mutex<Inner>,
     size: u64,
 }
 
-struct Inner<'a> {
-    link: Link,
-    spool: &'a File,
+struct Inner {
+    /// Until the end.
+    link: Option<Link>,
+    spool: File,
     size: u64,
-    order: &'a Order<'a>,
+    limit: Duration,
+    subject: String,
+    progress: Arc<dyn Progress>,
     tracking: Tracking,
     mark: u64,
     /// What the file has.
@@ -70,24 +66,27 @@ struct Inner<'a> {
     read: u64,
     /// Bytes that the node writes in a second.
     rate: u64,
-    frozen: Option<Frozen>,
+    /// When a frozen disk must be thawed.
+    deadline: Option<Instant>,
 }
 
-impl<'a> LiveDisk<'a> {
-    pub(super) fn new(link: Link, spool: &'a File, size: u64, order: &'a Order<'a>) -> Self {
+impl LiveDisk {
+    pub(super) fn new(link: Link, spool: File, size: u64, order: &Order<'_>) -> Self {
         let tracking = Tracking::Hashed(String::new());
         let inner = Inner {
-            link,
+            link: Some(link),
             spool,
             size,
-            order,
+            limit: order.limit,
+            subject: order.subject.to_owned(),
+            progress: Arc::clone(order.progress),
             tracking,
             mark: 0,
             covered: Vec::new(),
             stale: Vec::new(),
             read: 0,
             rate: 0,
-            frozen: None,
+            deadline: None,
         };
         Self { inner: Mutex::new(inner), size }
     }
@@ -95,7 +94,7 @@ impl<'a> LiveDisk<'a> {
     /// Has every write noted down from now on, where the node can.
     pub(super) fn track(&self) -> Result<(), LiveError> {
         let mut inner = self.inner();
-        inner.tracking = match inner.link.ask(&Request::Track) {
+        inner.tracking = match inner.link()?.ask(&Request::Track) {
             Ok(_) => Tracking::Noted,
             Err(LinkError::No(why)) => {
                 Tracking::Hashed(format!("it cannot note down what is written: {why}"))
@@ -107,7 +106,7 @@ impl<'a> LiveDisk<'a> {
 
     /// Has the node write out what it holds back.
     pub(super) fn flush(&self) -> Result<(), LiveError> {
-        self.inner().link.ask(&Request::Flush)?;
+        self.inner().link()?.ask(&Request::Flush)?;
         Ok(())
     }
 
@@ -122,7 +121,7 @@ impl<'a> LiveDisk<'a> {
         let mut inner = self.inner();
         if inner.tracking == Tracking::Noted {
             let request = inner.next_mark();
-            inner.link.send(&request)?;
+            inner.link()?.send(&request)?;
             inner.hear(&request)?;
         }
         Ok(inner.stale.clone())
@@ -152,19 +151,19 @@ impl<'a> LiveDisk<'a> {
     /// Orders something whose answer is a text.
     pub(super) fn order(&self, request: &Request) -> Result<String, LiveError> {
         let mut inner = self.inner();
-        let answer = inner.link.ask(request).map_err(|error| inner.late(error))?;
+        let answer = inner.link()?.ask(request).map_err(|error| inner.late(error))?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
 
     /// From here on nothing may take longer than the freeze.
-    pub(super) fn is_frozen(&self, limit: Duration) {
-        let deadline = Instant::now() + limit - limit / 10;
-        self.inner().frozen = Some(Frozen { limit, deadline });
+    pub(super) fn is_frozen(&self) {
+        let mut inner = self.inner();
+        inner.deadline = Some(Instant::now() + inner.limit - inner.limit / 10);
     }
 
     /// From here on it may again.
     pub(super) fn is_thawed(&self) {
-        self.inner().frozen = None;
+        self.inner().deadline = None;
     }
 
     pub(super) fn set_rate(&self, rate: u64) {
@@ -183,16 +182,17 @@ impl<'a> LiveDisk<'a> {
     }
 
     /// Waits until the node has put everything back.
-    pub(super) fn close(self) -> Result<(), LiveError> {
-        Ok(self.inner.into_inner().unwrap_or_else(PoisonError::into_inner).link.close()?)
+    pub(super) fn close(&self) -> Result<(), LiveError> {
+        let link = self.inner().link.take();
+        Ok(link.map_or(Ok(()), Link::close)?)
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner<'a>> {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl BlockRead for LiveDisk<'_> {
+impl BlockRead for LiveDisk {
     fn size(&self) -> u64 {
         self.size
     }
@@ -208,7 +208,11 @@ impl BlockRead for LiveDisk<'_> {
     }
 }
 
-impl Inner<'_> {
+impl Inner {
+    fn link(&mut self) -> Result<&mut Link, LinkError> {
+        self.link.as_mut().ok_or_else(|| LinkError::Cut(String::new()))
+    }
+
     fn fresh(&self) -> Vec<ByteRange> {
         ranges::without(&self.covered, &self.stale)
     }
@@ -218,7 +222,7 @@ impl Inner<'_> {
         if ranges::without(&[range], &self.fresh()).is_empty() {
             return Ok(());
         }
-        let step = if self.frozen.is_some() { AHEAD_FROZEN } else { AHEAD };
+        let step = if self.deadline.is_some() { AHEAD_FROZEN } else { AHEAD };
         let end = range.end().next_multiple_of(step).min(self.size);
         let wide = ByteRange::new(range.start() / step * step, end).unwrap_or(range);
         let missing = ranges::without(&[wide], &self.fresh());
@@ -226,16 +230,15 @@ impl Inner<'_> {
     }
 
     fn fetch_told(&mut self, pieces: &[ByteRange]) -> Result<(), LiveError> {
-        let (phase, order) = (Phase::Copying, self.order);
-        let subject = || order.subject.to_owned();
+        let (phase, subject, progress) = (Phase::Copying, self.subject.clone(), Arc::clone(&self.progress));
         let total = Some(ranges::total(pieces));
-        order.progress.event(Event::Start { phase, subject: subject(), total });
+        progress.event(Event::Start { phase, subject: subject.clone(), total });
         let mut done = 0;
         let fetched = self.fetch(pieces, &mut |len| {
             done += len;
-            order.progress.event(Event::Advance { phase, subject: subject(), done });
+            progress.event(Event::Advance { phase, subject: subject.clone(), done });
         });
-        order.progress.event(Event::Finish { phase, subject: subject() });
+        progress.event(Event::Finish { phase, subject });
         fetched
     }
 
@@ -258,7 +261,7 @@ impl Inner<'_> {
             while asked.len() < DEPTH
                 && let Some(request) = requests.next()
             {
-                self.link.send(&request)?;
+                self.link()?.send(&request)?;
                 asked.push_back(request);
             }
             let Some(request) = asked.pop_front() else { return Ok(()) };
@@ -273,7 +276,7 @@ impl Inner<'_> {
     /// Takes the answer in. Answers come in the order of the requests, and the node does one after the other: what
     /// is told to be written before a piece comes was written before it was read.
     fn hear(&mut self, request: &Request) -> Result<(), LiveError> {
-        let answer = match (self.link.receive(request), request) {
+        let answer = match (self.link()?.receive(request), request) {
             (Ok(answer), _) => answer,
             (Err(LinkError::No(why)), Request::Read(range) | Request::Digest(range)) => {
                 return Err(LiveError::Unreadable { range: *range, why });
@@ -309,14 +312,13 @@ impl Inner<'_> {
 
     /// Finds out by their digests which pieces are not what the file has.
     fn hash(&mut self) -> Result<(), LiveError> {
-        // Nothing that the file had for certain before may be missing from the pieces
-        let pieces = pieces(&self.covered, self.size);
         self.stale.clear();
-        let known = ranges::union(self.covered.iter().copied());
-        let (whole, rest): (Vec<_>, Vec<_>) =
-            pieces.into_iter().partition(|piece| ranges::without(&[*piece], &known).is_empty());
+        // What is read along between the pieces of a set may never have been read
+        let (known, rest): (Vec<_>, Vec<_>) = pieces(&self.covered, self.size)
+            .into_iter()
+            .partition(|piece| ranges::without(&[*piece], &self.covered).is_empty());
         self.stale = ranges::union(rest);
-        self.converse(whole.into_iter().map(Request::Digest).collect(), &mut |_| {})
+        self.converse(known.into_iter().map(Request::Digest).collect(), &mut |_| {})
     }
 
     fn next_mark(&mut self) -> Request {
@@ -325,20 +327,17 @@ impl Inner<'_> {
     }
 
     fn in_time(&self) -> Result<(), LiveError> {
-        match self.frozen {
-            Some(frozen) if Instant::now() >= frozen.deadline => Err(LiveError::TooBusy {
-                limit: frozen.limit,
-                changed: ranges::total(&self.stale),
-                rate: self.rate,
-            }),
-            _ => Ok(()),
+        if self.deadline.is_none_or(|deadline| Instant::now() < deadline) {
+            return Ok(());
         }
+        let changed = ranges::total(&self.stale);
+        Err(LiveError::TooBusy { limit: self.limit, changed, rate: self.rate })
     }
 
     /// The node's own timer says so with a word.
     fn late(&self, error: LinkError) -> LiveError {
         match error {
-            LinkError::No(why) if why == "late" => LiveError::Late(self.order.limit),
+            LinkError::No(why) if why == "late" => LiveError::Late(self.limit),
             error => error.into(),
         }
     }

@@ -18,8 +18,10 @@ mod written;
 mod tests;
 
 use std::fs::File;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::disk::block::BlockRead;
 use crate::fs::path::FsPath;
 use crate::node::link::Link;
 use crate::node::request::{Request, Unit};
@@ -37,12 +39,12 @@ pub struct Order<'a> {
     pub stop: &'a [Unit],
     /// How long it may stay frozen.
     pub limit: Duration,
-    /// Swap files, whose content is left out.
-    pub swap_files: &'a [FsPath],
+    /// Finds the swap files of a disk, whose content is left out.
+    pub swap_files: &'a dyn Fn(&Arc<dyn BlockRead>) -> Vec<FsPath>,
     /// Its name in progress events.
     pub subject: &'a str,
     /// Hears about progress, in bytes read.
-    pub progress: &'a dyn Progress,
+    pub progress: &'a Arc<dyn Progress>,
 }
 
 /// What was taken.
@@ -52,7 +54,7 @@ pub struct Taken {
     pub facts: Facts,
     /// What of the disk was in use at that instant.
     pub used: Used,
-    /// How often what had changed was read again before the disk was frozen.
+    /// How often it was read before it was frozen: once all of it, then what had changed.
     pub passes: u32,
     /// Bytes read in all.
     pub read: u64,
@@ -71,23 +73,22 @@ pub struct Taken {
 ///
 /// # Errors
 /// When the node does not do its part, the disk would stay frozen for too long, or the run was asked to stop.
-pub fn take(mut link: Link, spool: &File, order: &Order<'_>) -> Result<Taken, LiveError> {
+pub fn take(mut link: Link, spool: File, order: &Order<'_>) -> Result<Taken, LiveError> {
     let facts = Facts::parse(&link.ask(&Request::Facts)?)?;
     spool.set_len(facts.size).map_err(LiveError::Spool)?;
-    let disk = LiveDisk::new(link, spool, facts.size, order);
+    let disk = Arc::new(LiveDisk::new(link, spool, facts.size, order));
     disk.track()?;
-    let passes = passes::while_running(&disk, order)?;
-    let still = passes::while_frozen(&disk, order)?;
-    let (read, hashed) = (disk.bytes_read(), disk.why_hashed());
+    let running = passes::while_running(&disk, order)?;
+    let still = passes::while_frozen(&disk, order, &running.swap_files)?;
     disk.close()?;
     Ok(Taken {
         facts,
         used: still.used,
-        passes,
-        read,
+        passes: running.count,
+        read: disk.bytes_read(),
         read_frozen: still.read,
         frozen: still.frozen,
-        hashed,
+        hashed: disk.why_hashed(),
         warnings: still.warnings,
     })
 }

@@ -3,6 +3,7 @@ use std::io::Read as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::LiveError;
@@ -13,7 +14,7 @@ use crate::interrupt::Interrupt;
 use crate::node::link::{Link, LinkError, Pack, Terms};
 use crate::node::request::Unit;
 use crate::node::ssh::{To, Way};
-use crate::progress::Silent;
+use crate::progress::{Progress, Silent};
 use crate::usage::testing::{MIB, card};
 use crate::usage::used::used;
 
@@ -27,7 +28,7 @@ change() {
     cp "$LATER" "$IMAGE"
     writes=$WRITES
 }
-echo pibake-node
+echo "pibake-node ${PACK:-none}"
 while read -r request first second; do
     at=$((at + 1))
     echo "$request" >>"$LOG"
@@ -118,11 +119,11 @@ impl Stage {
         let order = Order {
             stop: &self.stop,
             limit: self.terms.limit,
-            swap_files: &[],
+            swap_files: &|_| Vec::new(),
             subject: "pi3",
-            progress: &Silent,
+            progress: &silent(),
         };
-        take(link, &spool, &order)
+        take(link, spool, &order)
     }
 
     /// Takes it; every byte that the disk has in use in the end must be in the file.
@@ -144,6 +145,10 @@ impl Stage {
         File::open(self.path("log")).unwrap().read_to_string(&mut log).unwrap();
         log.lines().filter(|line| *line == request).count()
     }
+}
+
+fn silent() -> Arc<dyn Progress> {
+    Arc::new(Silent)
 }
 
 /// What changes: the end of the gap before the first partition, a block that is in use.
@@ -181,13 +186,11 @@ fn without_a_list_of_writes_the_frozen_disk_is_hashed() {
 
 #[test]
 fn the_node_may_pack_what_it_gives() {
-    for (pack, packer) in [(Pack::Zstd, "zstd -1 -q -c"), (Pack::Gzip, "gzip -1 -c")] {
-        let mut stage = Stage::new(&[("CHANGE", "9"), ("PACKER", packer)]);
-        stage.terms.pack = pack;
+    for (pack, packer) in [("zstd", "zstd -1 -q -c"), ("gzip", "gzip -1 -c")] {
+        let stage = Stage::new(&[("CHANGE", "9"), ("PACKER", packer), ("PACK", pack)]);
         stage.taken();
         // Something else than was agreed on
-        let mut stage = Stage::new(&[("PACKER", "tr a b")]);
-        stage.terms.pack = pack;
+        let stage = Stage::new(&[("PACK", pack)]);
         assert!(matches!(stage.take().unwrap_err(), LiveError::Link(LinkError::Io(_))));
     }
 }
@@ -260,10 +263,10 @@ fn an_interrupted_capture_leaves_at_once() {
     let order = Order {
         stop: &[],
         limit: Duration::from_secs(60),
-        swap_files: &[],
+        swap_files: &|_| Vec::new(),
         subject: "pi3",
-        progress: &Silent,
+        progress: &silent(),
     };
-    let error = take(link, &spool, &order).unwrap_err();
+    let error = take(link, spool, &order).unwrap_err();
     assert!(matches!(error, LiveError::Link(LinkError::Interrupted(_))), "{error}");
 }

@@ -10,6 +10,7 @@ use super::answers::{Answer, Answers};
 use super::request::Request;
 use super::silence::{Silence, tame};
 use super::ssh::{self, Manner, To, Way};
+use crate::config::types::Secret;
 use crate::interrupt::{Interrupt, Interrupted};
 
 /// Becomes root and takes the script in.
@@ -39,9 +40,15 @@ pub enum Pack {
     /// Nothing.
     #[default]
     None,
-    /// zstd, level 1.
+    /// zstd, or gzip where there is none.
+    Auto,
+}
+
+/// What an answer is packed with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Packing {
+    None,
     Zstd,
-    /// gzip, level 1.
     Gzip,
 }
 
@@ -49,8 +56,7 @@ impl Pack {
     fn name(self) -> &'static str {
         match self {
             Pack::None => "none",
-            Pack::Zstd => "zstd",
-            Pack::Gzip => "gzip",
+            Pack::Auto => "auto",
         }
     }
 }
@@ -125,11 +131,11 @@ pub struct Link {
     requests: Option<ChildStdin>,
     answers: Answers,
     complaints: Complaints,
-    pack: Pack,
+    packing: Packing,
 }
 
 /// Asks for sudo's password on the node.
-pub type AskPassword<'a> = &'a dyn Fn() -> io::Result<String>;
+pub type AskPassword<'a> = &'a dyn Fn() -> io::Result<Secret>;
 
 impl Link {
     /// Connects, becomes root, and starts the script.
@@ -156,7 +162,7 @@ impl Link {
             requests: Some(requests),
             answers: Answers::new(answers, interrupt.clone()),
             complaints: Complaints::listen(complaints),
-            pack: terms.pack,
+            packing: Packing::None,
         };
         match link.greet(password) {
             Ok(true) => Ok(link),
@@ -189,7 +195,8 @@ impl Link {
                 None => return Ok(false),
                 Some("pibake-password") => {
                     let password = password().map_err(LinkError::Io)?;
-                    self.write(&format!("{password}\n"))?;
+                    self.write(password.expose())?;
+                    self.write("\n")?;
                     (asked, since) = (true, Instant::now());
                     self.answers.until(Some(since + GLANCE));
                 }
@@ -199,10 +206,9 @@ impl Link {
                     self.answers.until(Some(since + GLANCE));
                 }
                 Some("pibake-busy") => return Err(LinkError::Busy),
-                Some("pibake-node") => {
-                    self.answers.until(None);
-                    return Ok(true);
-                }
+                Some("pibake-node none") => return Ok(self.is_ready(Packing::None)),
+                Some("pibake-node zstd") => return Ok(self.is_ready(Packing::Zstd)),
+                Some("pibake-node gzip") => return Ok(self.is_ready(Packing::Gzip)),
                 Some(line) => {
                     if let Some(why) = line.strip_prefix("no ") {
                         return Err(LinkError::No(tame(why)));
@@ -210,6 +216,12 @@ impl Link {
                 }
             }
         }
+    }
+
+    fn is_ready(&mut self, packing: Packing) -> bool {
+        self.packing = packing;
+        self.answers.until(None);
+        true
     }
 
     fn why_silent(mut self, to: To<'_>, interrupt: &Interrupt) -> LinkError {
@@ -255,10 +267,10 @@ impl Link {
 
     fn unpack(&self, packed: &[u8], len: u64) -> Result<Vec<u8>, LinkError> {
         let mut bytes = Vec::new();
-        let read = match self.pack {
-            Pack::None => packed.take(len + 1).read_to_end(&mut bytes),
-            Pack::Gzip => flate2::read::MultiGzDecoder::new(packed).take(len + 1).read_to_end(&mut bytes),
-            Pack::Zstd => zstd::stream::read::Decoder::with_buffer(packed)
+        let read = match self.packing {
+            Packing::None => packed.take(len + 1).read_to_end(&mut bytes),
+            Packing::Gzip => flate2::read::MultiGzDecoder::new(packed).take(len + 1).read_to_end(&mut bytes),
+            Packing::Zstd => zstd::stream::read::Decoder::with_buffer(packed)
                 .and_then(|decoder| decoder.take(len + 1).read_to_end(&mut bytes)),
         };
         match read {
@@ -380,6 +392,7 @@ mod tests {
     use std::time::Duration;
 
     use super::{Link, LinkError, Pack, SCRIPT, Terms, remote};
+    use crate::config::types::Secret;
     use crate::interrupt::Interrupt;
     use crate::node::silence::Silence;
     use crate::node::ssh::{To, Way};
@@ -396,7 +409,7 @@ mod tests {
         let asked = Cell::new(false);
         let ask = || {
             assert!(!asked.replace(true), "once");
-            Ok(password.to_owned())
+            Ok(Secret::new(password.to_owned()))
         };
         Link::open(&way, To::Host("pi@pi3"), &terms, &ask, &Interrupt::default())
     }
@@ -407,20 +420,20 @@ mod tests {
 
     #[test]
     fn what_login_scripts_print_is_no_answer() {
-        opened("echo welcome; printf 'x\\n\\n'; echo pibake-node; cat >/dev/null", "").unwrap();
+        opened("echo welcome; printf 'x\\n\\n'; echo pibake-node none; cat >/dev/null", "").unwrap();
     }
 
     #[test]
     fn the_script_is_sent_whole_and_the_password_before_it() {
         let script = format!(
             "echo pibake-password; read -r p; [ \"$p\" = secret ] || exit 1; echo pibake-send
-             [ \"$(head -c {} | wc -c)\" = {} ] || exit 1; echo pibake-node; cat >/dev/null",
+             [ \"$(head -c {} | wc -c)\" = {} ] || exit 1; echo pibake-node none; cat >/dev/null",
             SCRIPT.len(),
             SCRIPT.len()
         );
         opened(&script, "secret").unwrap();
-        let remote = remote(&Terms::new(Duration::from_secs(60), Pack::Zstd));
-        assert!(remote.ends_with(&format!(" pibake /run/pibake-capture {} 60 zstd", SCRIPT.len())));
+        let remote = remote(&Terms::new(Duration::from_secs(60), Pack::Auto));
+        assert!(remote.ends_with(&format!(" pibake /run/pibake-capture {} 60 auto", SCRIPT.len())));
         assert!(!remote.contains("secret"));
     }
 

@@ -2,7 +2,7 @@
 # Gives out the disk that / lies on, as one instant of it. Runs as root on a node, from a directory in /run, and
 # needs a shell, coreutils, util-linux and sed; nothing is written outside of /run.
 #
-#   node.sh ROOM LIMIT PACK        answers requests, one a line on standard input; PACK is none, zstd or gzip
+#   node.sh ROOM LIMIT PACK        answers requests, one a line on standard input; PACK is none or auto
 #   node.sh ROOM LIMIT PACK guard  ends a freeze after LIMIT seconds, and puts everything back once the first is gone
 #
 # An answer is "ok LENGTH" and so many bytes, or "no WHY". In ROOM: pid and seen (of whom the guard guards),
@@ -347,13 +347,13 @@ answer() {
     fi
     disk=${root##*/}
     echo $$ >"$room/pid"
-    case $pack in
-    none) ;;
-    *) command -v "$pack" >/dev/null || { echo "no $pack is not there" && exit 1; } ;;
-    esac
+    if [ "$pack" = auto ]; then
+        pack=gzip
+        ! command -v zstd >/dev/null || pack=zstd
+    fi
     [ -b "/dev/$disk" ] || { echo "no / does not lie on a disk" && exit 1; }
     post_guard || { echo "no nothing can be left running to thaw it" && exit 1; }
-    echo pibake-node
+    echo "pibake-node $pack"
     while uptime_s >"$room/seen" && read -r request first second; do
         case $request in
         read) read_range "$first" "$second" ;;

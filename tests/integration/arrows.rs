@@ -36,7 +36,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("device", &["error"]),
     ("sink", &["cow", "device", "disk", "error", "interrupt", "progress", "seekable"]),
     ("backup", &["disk", "error", "interrupt", "inventory", "progress", "seekable", "sink"]),
-    ("cli", &["backup", "config", "error", "fetch", "inventory", "progress"]),
+    ("cli", &["backup", "config", "error", "fetch", "inventory", "node", "progress"]),
     (
         "commands",
         &[

@@ -26,13 +26,7 @@ pub(super) fn run(context: &Context, nodes: &NodeArgs, ssh_config: Option<&Path>
     // How many managers are wise was settled when they were baked
     let any = SwarmArgs { allow_two_managers: true, ..SwarmArgs::default() };
     let order = prepare::order(context, nodes, &any)?;
-    let Some(state) = prepare::existing_state(context, &order.cluster)? else {
-        return Err(advised(
-            ExitCode::Failed,
-            format!("there is no state of cluster {}: nothing to know its nodes by", order.cluster.name),
-            "name the state that they were baked from with --state",
-        ));
-    };
+    let state = prepare::state_that_baked(context, &order.cluster)?;
     let replies = ask_nodes(context, &order, &state, ssh_config)?;
     let plans = plans_of_now(context, &order, &state, &replies);
     let reports = reports(&order, &replies, &plans);
