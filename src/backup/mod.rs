@@ -16,3 +16,6 @@ pub mod error;
 pub mod manifest;
 pub mod names;
 mod reading;
+
+#[cfg(test)]
+mod tests;

@@ -57,8 +57,14 @@ impl Content {
         for note in &found.notes {
             tell(context, name, note);
         }
-        let notes = found.notes.iter().map(ToString::to_string).collect();
-        Ok(Self { survey: survey(image), used: found.ranges, notes })
+        let survey = survey(image);
+        let mut notes: Vec<String> = found.notes.iter().map(ToString::to_string).collect();
+        for number in pulled_out(&survey, &found) {
+            let note = format!("partition {number}: it was not unmounted; its journal holds nothing");
+            context.warn(&[format!("{name}: {note}; captured as it is")]);
+            notes.push(note);
+        }
+        Ok(Self { survey, used: found.ranges, notes })
     }
 
     /// The hostname of the system, where there is one.
@@ -101,6 +107,18 @@ fn refuse_mismatches(name: &str, found: &Used) -> anyhow::Result<()> {
         format!("{name} contradicts itself: {}", told.join("; ")),
         format!("{repair} and capture it again; --rescue takes it as it is"),
     ))
+}
+
+/// Partitions whose superblock asks for the journal to be replayed, and whose journal holds nothing.
+fn pulled_out(survey: &Survey, found: &Used) -> Vec<u32> {
+    let told = |number| {
+        found.notes.iter().any(|note| {
+            let replay = matches!(note.finding, Finding::Filesystem(Remark::Unreplayed { .. }));
+            note.partition == Some(number) && replay
+        })
+    };
+    let asking = survey.partitions.iter().filter(|part| part.left.is_some_and(|left| left.unreplayed));
+    asking.filter_map(|part| part.number).filter(|number| !told(*number)).collect()
 }
 
 /// A journal that was not replayed and damage are worth a warning; the rest is only worth knowing.

@@ -1,5 +1,6 @@
 //! The program as people run it: its own process, over the demo image, in directories of its own.
 
+mod capture;
 mod cards;
 mod check;
 mod desk;
