@@ -125,7 +125,7 @@ impl<D: BlockWrite> Store<D> {
                 continue;
             }
             self.shorten(&mut inode)?;
-            inode.clear_next_orphan();
+            inode.set_next_orphan(0);
             inode.set_mtime(time);
             inode.set_ctime(time);
             self.write_inode(&mut inode)?;
