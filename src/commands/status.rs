@@ -39,9 +39,10 @@ fn interrupted(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::of;
-    use crate::backup::error::ArchiveError;
     use crate::error::{Advise, ExitCode};
     use crate::interrupt::Interrupted;
+    use crate::live::error::LiveError;
+    use crate::node::link::LinkError;
     use crate::sink::error::SinkError;
 
     #[test]
@@ -49,6 +50,8 @@ mod tests {
         let error: Result<(), _> = Err(SinkError::Interrupted(Interrupted));
         let advised = error.advise(ExitCode::Failed, "try again").unwrap_err().context("baking pi1");
         assert_eq!(of(&advised), ExitCode::Interrupted);
+        let live: Result<(), _> = Err(LiveError::Link(LinkError::Interrupted(Interrupted)));
+        assert_eq!(of(&live.advise(ExitCode::Failed, "try again").unwrap_err()), ExitCode::Interrupted);
         assert_eq!(of(&anyhow::anyhow!("else")), ExitCode::Failed);
     }
 }

@@ -132,6 +132,7 @@ pub struct Link {
     answers: Answers,
     complaints: Complaints,
     packing: Packing,
+    interrupt: Interrupt,
 }
 
 /// Asks for sudo's password on the node.
@@ -163,10 +164,11 @@ impl Link {
             answers: Answers::new(answers, interrupt.clone()),
             complaints: Complaints::listen(complaints),
             packing: Packing::None,
+            interrupt: interrupt.clone(),
         };
         match link.greet(password) {
             Ok(true) => Ok(link),
-            Ok(false) => Err(link.why_silent(to, interrupt)),
+            Ok(false) => Err(link.why_silent(to)),
             Err(error) => Err(error),
         }
     }
@@ -224,10 +226,10 @@ impl Link {
         true
     }
 
-    fn why_silent(mut self, to: To<'_>, interrupt: &Interrupt) -> LinkError {
+    fn why_silent(mut self, to: To<'_>) -> LinkError {
         drop(self.requests.take());
         let status = self.child.wait();
-        match (interrupt.check(), status) {
+        match (self.interrupt.check(), status) {
             (Err(interrupted), _) => interrupted.into(),
             (_, Ok(status)) => Silence::of(status, &self.complaints.heard(), to).into(),
             (_, Err(error)) => LinkError::Io(error),
@@ -303,8 +305,9 @@ impl Link {
         }
     }
 
+    /// A signal to the whole job at the terminal ends ssh too.
     fn cut(&self, error: io::Error) -> LinkError {
-        match broken(error) {
+        match self.interrupt.check().map_or_else(LinkError::from, |()| broken(error)) {
             LinkError::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 LinkError::Cut(self.complaints.last())
             }

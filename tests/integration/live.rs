@@ -351,6 +351,22 @@ fn the_guard_thaws_when_nobody_else_does() {
 }
 
 #[test]
+fn a_freeze_that_hangs_is_given_up() {
+    if !asked_as_root("root", "a freeze that hangs") {
+        return;
+    }
+    let node = Node::new();
+    let log = node.file("freezes");
+    node.plays("fsfreeze", &format!("echo \"$1\" >>{}\n[ \"$1\" = -u ] || exec sleep 600", log.display()));
+    let mut link = node.link(2);
+    assert!(matches!(link.ask(&Request::Freeze), Err(LinkError::No(why)) if why.starts_with("freezing")));
+    let told = fs::read_to_string(&log).unwrap();
+    assert!(told.starts_with("-f\n-u\n"), "{told}");
+    drop(link);
+    node.is_as_before();
+}
+
+#[test]
 fn one_capture_at_a_time() {
     if !asked_as_root("root", "two captures at once") {
         return;
