@@ -103,7 +103,8 @@ guard() {
     read -r pid <"$room/pid"
     : >"$room/armed"
     while [ -d "$room" ] && kill -0 "$pid"; do
-        now=$(uptime_s)
+        read -r now _ </proc/uptime
+        now=${now%.*}
         if read -r until <"$room/until" && [ "$now" -ge "$until" ]; then
             # First of all: who freezes after this sees it
             : >"$room/late"
@@ -239,47 +240,56 @@ track() {
     fi
 }
 
-# The disk's mounted filesystems, "TYPE POINT" a line, that of / last. A mount point's odd characters are octal
-# in mountinfo (proc_pid_mountinfo(5)).
+# The disk's mounted filesystems that can be written, "TYPE POINT" a line, that of / last. A mount point's odd
+# characters are octal in mountinfo (proc_pid_mountinfo(5)). No program is run for what lies elsewhere: on a busy
+# node each one takes its time.
 mounts() {
-    known=' '
+    known=' ' last=''
     root_number=$(findmnt -n -o MAJ:MIN / | tr -d ' ')
     while read -r _ _ number _ point rest; do
-        super=${rest#* - }
-        sys=$(readlink -f "/sys/dev/block/$number") || continue
+        super=${rest#* - } kind=${rest#* - }
+        kind=${kind%% *}
+        case $kind in ext[234] | vfat) ;; *) continue ;; esac
+        case ${super##* } in ro | ro,*) continue ;; esac
         case $known in *" $number "*) continue ;; esac
-        case $sys in */"$disk" | */"$disk"/*) ;; *) continue ;; esac
+        case $(readlink -f "/sys/dev/block/$number") in */"$disk" | */"$disk"/*) ;; *) continue ;; esac
         point=$(printf '%b' "$point")
         [ -d "$point" ] || continue
         known="$known$number "
-        case ${super##* } in ro | ro,*) continue ;; esac
         if [ "$number" = "$root_number" ]; then
-            root="${super%% *} $point"
+            last="$kind $point"
         else
-            echo "${super%% *} $point"
+            echo "$kind $point"
         fi
     done </proc/self/mountinfo
-    [ -z "${root-}" ] || echo "$root"
+    [ -z "$last" ] || echo "$last"
+}
+
+# What they hold back is written out.
+flush_all() {
+    while read -r _ point; do sync -f "$point"; done
 }
 
 flush() {
     settle
-    mounts | while read -r _ point; do sync -f "$point"; done
+    mounts >"$room/mounts"
+    flush_all <"$room/mounts"
     ok ''
 }
 
 # FAT cannot be frozen; it is written out as late as possible.
 freeze() {
     settle
-    # So that the freeze itself has little to write
-    mounts | while read -r _ point; do sync -f "$point"; done
-    mounts | sed -n 's/^ext[234] //p' | sed -n '1!G;h;$p' >"$room/frozen.new"
-    if [ ! -s "$room/frozen.new" ]; then
+    mounts >"$room/mounts"
+    sed -n 's/^ext[234] //p' "$room/mounts" >"$room/order"
+    sed -n '/^vfat /p' "$room/mounts" >"$room/fat"
+    sed '1!G;h;$!d' "$room/order" >"$room/frozen.new"
+    if [ ! -s "$room/order" ]; then
         no "no ext4 filesystem of $disk is mounted writable"
         return
     fi
-    mounts | sed -n 's/^ext[234] //p' >"$room/order"
-    mounts | sed -n 's/^vfat //p' >"$room/fat"
+    # So that the freeze itself has little to write
+    flush_all <"$room/mounts"
     arm
     mv "$room/frozen.new" "$room/frozen"
     began=$(uptime_cs)
@@ -295,7 +305,7 @@ freeze() {
         fi
     done 3<"$room/order"
     rm -f "$room/freezing"
-    while IFS= read -r point; do sync -f "$point"; done <"$room/fat"
+    flush_all <"$room/fat"
     if [ -e "$room/late" ]; then
         thaw_all
         no "late"
