@@ -30,6 +30,8 @@ pub mod interrupt;
 pub mod inventory;
 pub mod invoker;
 pub mod keys;
+pub mod live;
+pub mod node;
 pub mod plan;
 pub mod progress;
 pub mod prove;

@@ -19,6 +19,8 @@ pub enum Phase {
     Writing,
     /// Reading a card back.
     Verifying,
+    /// Reading what is in use of a running node's disk.
+    Copying,
     /// Reading what is in use into an archive.
     Capturing,
 }

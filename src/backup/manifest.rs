@@ -93,6 +93,12 @@ pub enum Origin {
         device: String,
         /// How long its filesystem stood still, in milliseconds.
         frozen_ms: u64,
+        /// How often it was read before that: once all of it, then what had changed.
+        passes: u32,
+        /// Bytes read in all.
+        read: u64,
+        /// Bytes read while it stood still.
+        read_frozen: u64,
     },
 }
 

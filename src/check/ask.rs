@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
@@ -14,9 +14,10 @@ use std::os::unix::process::CommandExt;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::facts::tame;
 use crate::config::types::{Node, Sudo};
 use crate::interrupt::{Interrupt, Interrupted};
+use crate::node::silence::Silence;
+use crate::node::ssh::{self, Manner, To};
 
 /// The questions.
 const SCRIPT: &str = include_str!("facts.sh");
@@ -26,9 +27,6 @@ const AT_ONCE: usize = 8;
 
 /// How long a node may take for all of its answer: the script waits for Docker up to three times 90 s.
 pub const PATIENCE: Duration = Duration::from_secs(360);
-
-/// How long ssh may take for the connection, in seconds.
-const CONNECT: u32 = 15;
 
 /// An answer is a few KiB.
 const ANSWER: u64 = 256 << 10;
@@ -44,10 +42,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub struct Way<'a> {
     /// The state's `known_hosts`.
     pub known_hosts: &'a Path,
-    /// `ssh -F`, in place of the user's own configuration.
-    pub ssh_config: Option<&'a Path>,
-    /// Makes a command of a program's name, run as the invoking user.
-    pub command: &'a (dyn Fn(&str) -> Command + Sync),
+    /// How to run ssh.
+    pub ssh: ssh::Way<'a>,
     /// How long a node may take.
     pub patience: Duration,
 }
@@ -61,60 +57,6 @@ pub struct Answer {
     pub asked: i64,
     /// And when it had answered.
     pub heard: i64,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Silence {
-    /// Something answers with a key that is not the node's.
-    #[error(
-        "another machine, or a card that was not baked from this state, answers there: its host key is not the one that was baked"
-    )]
-    OtherKey,
-    /// The state has no key of it.
-    #[error("the state has no host key of it")]
-    NoKey,
-    /// It is the node, and it does not let the user in.
-    #[error("it is the right node, but it does not let {user} in: {says}")]
-    Refused {
-        /// Who asked.
-        user: String,
-        /// ssh's last line.
-        says: String,
-    },
-    /// ssh did not get through.
-    #[error("{0}")]
-    Unreachable(String),
-    /// It took too long.
-    #[error("no answer after {0} s")]
-    TimedOut(u64),
-    /// It said more than any node has to say.
-    #[error("it says more than {ANSWER} bytes: this is no answer")]
-    TooMuch,
-    /// There is no ssh to ask with.
-    #[error("ssh cannot be run: {0}")]
-    NoSsh(String),
-}
-
-impl Silence {
-    /// What a person can do about it.
-    #[must_use]
-    pub fn advice(&self) -> &'static str {
-        match self {
-            Silence::OtherKey => {
-                "if that is the node, flash its card from this state again, or name the state it was baked from with --state"
-            }
-            Silence::NoKey => "bake or flash it first, or name the state it was baked from with --state",
-            Silence::Refused { .. } => {
-                "is your private key, or an agent that has it, at hand? `ssh -v` says more"
-            }
-            Silence::Unreachable(_) | Silence::TimedOut(_) => {
-                "is it switched on, its cable plugged in, and this machine on its network? A first boot takes minutes"
-            }
-            Silence::TooMuch => "look at what its login scripts print",
-            Silence::NoSsh(_) => "install the OpenSSH client",
-        }
-    }
 }
 
 /// Asks every node, several at a time; the answers in the same order.
@@ -168,59 +110,21 @@ fn ask(node: &Node, way: &Way<'_>, interrupt: &Interrupt) -> Result<Result<Answe
         return Ok(Err(Silence::TimedOut(way.patience.as_secs())));
     };
     if said.len() as u64 > ANSWER {
-        return Ok(Err(Silence::TooMuch));
+        return Ok(Err(Silence::TooMuch(ANSWER)));
     }
     let complaint = String::from_utf8_lossy(&complained);
     if !status.success() {
-        return Ok(Err(why_silent(status, &complaint, node, way.known_hosts)));
+        let to = To::Node { node, known_hosts: way.known_hosts };
+        return Ok(Err(Silence::of(status, &complaint, to)));
     }
     Ok(Ok(Answer { text: String::from_utf8_lossy(&said).into_owned(), asked, heard: now() }))
 }
 
-/// The user's ssh, which may neither ask anybody anything nor change what the state knows.
+/// An ssh that asks nobody anything, to be ended with everything it starts, a jump host's ssh for one.
 fn ssh(node: &Node, way: &Way<'_>) -> Command {
-    let mut command = (way.command)("ssh");
-    if let Some(file) = way.ssh_config {
-        command.arg("-F").arg(file);
-    }
-    // By its file's name, from its directory: what else may stand in a path means something to ssh
-    if let (Some(dir), Some(file)) = (way.known_hosts.parent(), way.known_hosts.file_name()) {
-        let mut option = std::ffi::OsString::from("UserKnownHostsFile=");
-        option.push(file);
-        command.current_dir(dir).arg("-o").arg(option);
-    }
-    for option in [
-        "GlobalKnownHostsFile=/dev/null",
-        "StrictHostKeyChecking=yes",
-        "VerifyHostKeyDNS=no",
-        "UpdateHostKeys=no",
-        "CheckHostIP=no",
-        "BatchMode=yes",
-        // A connection that is open already was checked against other keys
-        "ControlPath=none",
-        "ClearAllForwardings=yes",
-        "ForwardAgent=no",
-        "ForwardX11=no",
-        "PermitLocalCommand=no",
-        "LogLevel=ERROR",
-        "ServerAliveInterval=10",
-        "ServerAliveCountMax=3",
-    ] {
-        command.arg("-o").arg(option);
-    }
-    command
-        .arg("-o")
-        .arg(format!("ConnectTimeout={CONNECT}"))
-        .arg("-o")
-        .arg(format!("HostName={}", node.address))
-        .arg("-o")
-        .arg(format!("HostKeyAlias={}", node.name))
-        .args(["-T", "-l", &node.user.name, "--", &node.name, remote_command(node)])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        // To be ended with everything it starts, a jump host's ssh for one
-        .process_group(0);
+    let to = To::Node { node, known_hosts: way.known_hosts };
+    let mut command = ssh::command(&way.ssh, to, Manner::Batch, remote_command(node));
+    command.process_group(0);
     command
 }
 
@@ -273,31 +177,6 @@ fn wait(
     }
 }
 
-/// ssh ends with 255 for an error of its own and with the remote command's status otherwise; the messages are
-/// those of OpenSSH's sshconnect.c and are not translated.
-fn why_silent(status: ExitStatus, complaint: &str, node: &Node, known_hosts: &Path) -> Silence {
-    let last = complaint.lines().map(str::trim).rfind(|line| !line.is_empty()).map(tame);
-    let says = last.unwrap_or_else(|| format!("ssh ended with {status}"));
-    let any = |texts: &[&str]| texts.iter().any(|text| complaint.contains(text));
-    if any(&["host key is known for"]) && !knows(known_hosts, &node.name) {
-        Silence::NoKey
-    } else if any(&["REMOTE HOST IDENTIFICATION HAS CHANGED", "host key is known for"]) {
-        // The second is said of a key of a kind that the node has none of
-        Silence::OtherKey
-    } else if any(&["Permission denied (", "Too many authentication failures"]) {
-        Silence::Refused { user: node.user.name.clone(), says }
-    } else {
-        Silence::Unreachable(says)
-    }
-}
-
-/// Whether a `known_hosts` has a key under this name.
-fn knows(known_hosts: &Path, name: &str) -> bool {
-    let text = std::fs::read_to_string(known_hosts).unwrap_or_default();
-    let hosts = text.lines().filter_map(|line| line.split(' ').next());
-    hosts.flat_map(|hosts| hosts.split(',')).any(|host| host == name)
-}
-
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
@@ -309,11 +188,13 @@ mod tests {
     use std::process::Command;
     use std::time::{Duration, Instant};
 
-    use super::{Answer, Silence, Way, ask_all, ssh};
+    use super::{ANSWER, Answer, Way, ask_all, ssh as ssh_to};
     use crate::check::facts::parse;
     use crate::config::types::Node;
     use crate::config::{self, Selection};
     use crate::interrupt::Interrupt;
+    use crate::node::silence::Silence;
+    use crate::node::ssh;
 
     /// A desk with a cluster file of so many nodes, and a `known_hosts` that knows the first.
     fn desk(count: usize) -> (tempfile::TempDir, Vec<Node>) {
@@ -344,7 +225,11 @@ mod tests {
             command
         };
         let known_hosts = dir.path().join("known_hosts");
-        let way = Way { known_hosts: &known_hosts, ssh_config: None, command: &command, patience };
+        let way = Way {
+            known_hosts: &known_hosts,
+            ssh: ssh::Way { ssh_config: None, command: &command },
+            patience,
+        };
         ask_all(&nodes, &way, interrupt).unwrap_or_default()
     }
 
@@ -373,11 +258,10 @@ mod tests {
         let command = |program: &str| Command::new(program);
         let way = Way {
             known_hosts: &known_hosts,
-            ssh_config: Some(config),
-            command: &command,
+            ssh: ssh::Way { ssh_config: Some(config), command: &command },
             patience: Duration::ZERO,
         };
-        let command = ssh(&nodes[0], &way);
+        let command = ssh_to(&nodes[0], &way);
         let words: Vec<&str> = command.get_args().map(|word| word.to_str().unwrap()).collect();
         for option in [
             "UserKnownHostsFile=known_hosts",
@@ -416,9 +300,9 @@ mod tests {
 
     #[test]
     fn a_flood_is_no_answer() {
-        assert_eq!(silence("head -c 300000 /dev/zero"), Silence::TooMuch);
+        assert_eq!(silence("head -c 300000 /dev/zero"), Silence::TooMuch(ANSWER));
         let endless = silence("exec cat /dev/zero");
-        assert!(matches!(endless, Silence::Unreachable(_) | Silence::TooMuch), "{endless:?}");
+        assert!(matches!(endless, Silence::Unreachable(_) | Silence::TooMuch(_)), "{endless:?}");
     }
 
     #[test]
@@ -444,7 +328,11 @@ mod tests {
         let command = |_: &str| Command::new("/no/such/ssh");
         let known_hosts = dir.path().join("known_hosts");
         let patience = Duration::from_secs(60);
-        let way = Way { known_hosts: &known_hosts, ssh_config: None, command: &command, patience };
+        let way = Way {
+            known_hosts: &known_hosts,
+            ssh: ssh::Way { ssh_config: None, command: &command },
+            patience,
+        };
         let answers = ask_all(&nodes, &way, &Interrupt::default()).unwrap();
         assert!(matches!(&answers[0], Err(Silence::NoSsh(_))), "{answers:?}");
     }

@@ -1,10 +1,9 @@
 //! What a node said of itself: the answer of `facts.sh`, read as the untrusted text it is.
 
+use crate::node::silence::tame;
+
 /// More lines of one kind than any of pibake's questions is answered with.
 const MANY: usize = 256;
-
-/// A value longer than this is cut.
-const LONG: usize = 400;
 
 /// What a node said. Everything is optional: a node that lets pibake in but not to root leaves some out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,11 +153,6 @@ impl Facts {
     }
 }
 
-/// A value without anything that steers a terminal, and not longer than a person reads.
-pub(super) fn tame(value: &str) -> String {
-    value.trim().chars().take(LONG).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
 /// Takes a value, unless there are more than can be true.
 fn push<T>(list: &mut Vec<T>, value: impl Into<Option<T>>) {
     if list.len() < MANY {
@@ -242,7 +236,7 @@ mod tests {
         let facts = parse(&answer).unwrap();
         assert_eq!(facts.failed.unwrap().len(), super::MANY);
         let hostname = facts.hostname.unwrap();
-        assert_eq!(hostname.chars().count(), super::LONG);
+        assert_eq!(hostname.chars().count(), crate::node::silence::LONG);
         assert!(!hostname.chars().any(char::is_control));
     }
 }

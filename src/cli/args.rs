@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::fetch::archives::Mirror;
 use crate::fetch::sources::Archive;
+use crate::node::request::Unit;
 
 /// Bakes Raspberry Pi cards: one stock image and one cluster file in, proven cards out.
 #[derive(Debug, Parser)]
@@ -183,12 +184,17 @@ pub enum Command {
         pibake verify --node pi1 card.img\n  \
         sudo pibake verify --node pi1 --fresh /dev/sdb    no receipt needed")]
     Verify(VerifyArgs),
-    /// Take what is in use of a card, or of an image file, as a backup
+    /// Take what is in use of a card, an image file or a running node as a backup
     ///
     /// Writes three files: NAME.img.zst, which `zstd -dc` unpacks to the whole image, NAME.img.bmap for
     /// `bmaptool copy`, and NAME.json, which says what it is a backup of. Free space and swap are left out.
     /// The card is only read; a filesystem that contradicts itself is refused.
+    ///
+    /// A running node is read over your own ssh while it works. Its filesystem is frozen only for what changed
+    /// meanwhile, and the node thaws it by itself should the connection break. Nothing is installed on it.
     #[command(after_help = "Examples:\n  sudo pibake capture /dev/sdb\n  \
+        pibake capture --node pi3\n  \
+        pibake capture pi@192.168.1.13 --stop docker.service\n  \
         sudo pibake capture /dev/sdb -o pi3-2026-11-30.img.zst\n  \
         sudo pibake capture /dev/sdb --rescue     what of a dying card can be read\n  \
         pibake capture card.img -o card.img.zst")]
@@ -388,8 +394,47 @@ pub struct CaptureArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Try smaller parts of what cannot be read, leave out the rest, and go on
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["node", "stop", "freeze_limit", "compress", "ssh_config"])]
     pub rescue: bool,
+    /// How a running node is captured.
+    #[command(flatten)]
+    pub live: LiveArgs,
+}
+
+/// How a running node is captured.
+#[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Running nodes")]
+pub struct LiveArgs {
+    /// Stop this unit while the filesystem is frozen, and start it again
+    #[arg(long, value_name = "UNIT")]
+    pub stop: Vec<Unit>,
+    /// Never freeze it for longer than so many seconds; 60 without it
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=120))]
+    pub freeze_limit: Option<u64>,
+    /// Where what is read is compressed: on the node for a slow network
+    #[arg(long, value_name = "WHERE", value_enum)]
+    pub compress: Option<Compress>,
+    /// An ssh configuration in place of your own
+    #[arg(long, value_name = "FILE")]
+    pub ssh_config: Option<PathBuf>,
+}
+
+impl LiveArgs {
+    /// Whether any was given.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        let Self { stop, freeze_limit, compress, ssh_config } = self;
+        !stop.is_empty() || freeze_limit.is_some() || compress.is_some() || ssh_config.is_some()
+    }
+}
+
+/// Who compresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compress {
+    /// This machine
+    Local,
+    /// The node
+    Remote,
 }
 
 /// Which cards may be written, and how.

@@ -37,7 +37,7 @@ fn from(origin: &Origin) -> String {
             format!("the card in {}: {model}{serial}, {}", path.display(), size(*bytes))
         }
         Origin::File { path } => format!("the file {}", path.display()),
-        Origin::Node { host, user, node, device, frozen_ms } => {
+        Origin::Node { host, user, node, device, frozen_ms, .. } => {
             let user = user.as_ref().map_or_else(String::new, |user| format!("{user}@"));
             let node = node.as_ref().map_or_else(String::new, |node| format!("node {node}, "));
             format!("{node}{user}{host}, {device}, running; frozen for {:.1} s", *frozen_ms as f64 / 1000.0)

@@ -36,6 +36,7 @@ fn verb(phase: Phase) -> &'static str {
         Phase::Probing => "trying",
         Phase::Writing => "writing",
         Phase::Verifying => "verifying",
+        Phase::Copying => "copying",
         Phase::Capturing => "capturing",
     }
 }

@@ -267,6 +267,26 @@ fn build_all(
     if errors.is_empty() { Ok(plans) } else { Err(advised(ExitCode::Usage, errors.join("\n"), FIX_FILE)) }
 }
 
+/// A node by its name, and its cluster.
+pub(super) fn one_node(context: &Context, name: &str) -> anyhow::Result<(Cluster, Node)> {
+    // How many managers are wise was settled when they were baked
+    let cluster = cluster(context, true)?;
+    let wanted = NodeArgs { nodes: vec![name.to_owned()], all: false };
+    let node = pick(&cluster, &wanted)?.pop().context("no node was picked")?;
+    Ok((cluster, node))
+}
+
+/// The state that running nodes are known by.
+pub(super) fn state_that_baked(context: &Context, cluster: &Cluster) -> anyhow::Result<State> {
+    existing_state(context, cluster)?.ok_or_else(|| {
+        advised(
+            ExitCode::Failed,
+            format!("there is no state of cluster {}: nothing to know its nodes by", cluster.name),
+            "name the state that they were baked from with --state",
+        )
+    })
+}
+
 /// The state if there is one; none is made.
 pub(super) fn existing_state(context: &Context, cluster: &Cluster) -> anyhow::Result<Option<State>> {
     Ok(State::open_existing(&state_dir(context, cluster))?)

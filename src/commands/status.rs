@@ -7,6 +7,8 @@ use crate::error::{Advice, ExitCode, advice_of};
 use crate::fetch::error::FetchError;
 use crate::fit::error::FitError;
 use crate::interrupt::Interrupted;
+use crate::live::error::LiveError;
+use crate::node::link::LinkError;
 use crate::prove::ProveError;
 use crate::sink::error::SinkError;
 use crate::source::error::SourceError;
@@ -26,6 +28,7 @@ fn interrupted(error: &anyhow::Error) -> bool {
             // Of a question: a read or a write that a signal interrupts is done again.
             || cause.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::Interrupted)
             || matches!(cause.downcast_ref(), Some(SourceError::Interrupted(_)))
+            || matches!(cause.downcast_ref(), Some(LiveError::Link(LinkError::Interrupted(_))))
             || matches!(cause.downcast_ref(), Some(FetchError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(FitError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(SinkError::Interrupted(_)))
@@ -44,6 +47,8 @@ mod tests {
     use super::of;
     use crate::error::{Advise, ExitCode};
     use crate::interrupt::Interrupted;
+    use crate::live::error::LiveError;
+    use crate::node::link::LinkError;
     use crate::sink::error::SinkError;
 
     #[test]
@@ -53,6 +58,8 @@ mod tests {
         assert_eq!(of(&advised), ExitCode::Interrupted);
         let unanswered = std::io::Error::from(std::io::ErrorKind::Interrupted);
         assert_eq!(of(&anyhow::Error::from(unanswered).context("asking")), ExitCode::Interrupted);
+        let live: Result<(), _> = Err(LiveError::Link(LinkError::Interrupted(Interrupted)));
+        assert_eq!(of(&live.advise(ExitCode::Failed, "try again").unwrap_err()), ExitCode::Interrupted);
         assert_eq!(of(&anyhow::anyhow!("else")), ExitCode::Failed);
     }
 }

@@ -9,4 +9,4 @@ pub mod owner;
 pub mod used;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use fatfs::{FatType, FormatVolumeOptions, format_volume};
 
-pub(super) const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 /// Where the partitions and the image end or begin, in MiB.
 const FAT: (u64, u64) = (1, 15);
 const ROOT: (u64, u64) = (15, 27);
@@ -35,7 +35,7 @@ pub(super) fn entry(disk: &mut [u8], table: u64, index: usize, kind: u8, start: 
 }
 
 /// The whole card.
-pub(super) fn card() -> Vec<u8> {
+pub(crate) fn card() -> Vec<u8> {
     let mut disk = vec![0; (END * MIB) as usize];
     for (index, kind, (start, end)) in [(0, 0x0c, FAT), (1, 0x83, ROOT), (2, 0x82, SWAP)] {
         entry(&mut disk, 0, index, kind, start * 2048, (end - start) * 2048);

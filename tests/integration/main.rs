@@ -13,6 +13,8 @@ mod flash_lib;
 mod images_script;
 mod invoker;
 mod keys;
+#[cfg(unix)]
+mod live;
 mod plan;
 mod profiles;
 mod root;

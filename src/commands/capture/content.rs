@@ -74,7 +74,7 @@ impl Content {
 }
 
 /// Of a system that pibake knows, where it may have swap files; else of none.
-fn swap_files_of(image: &Arc<dyn BlockRead>) -> Vec<FsPath> {
+pub(super) fn swap_files_of(image: &Arc<dyn BlockRead>) -> Vec<FsPath> {
     let pair = partition_table::read(image).ok().and_then(|table| find(image, &table).ok());
     pair.map(|pair| swap_files(pair.ext4.reader())).unwrap_or_default()
 }

@@ -1,9 +1,11 @@
-//! `pibake capture`: what is in use of a card, or of an image file, as a backup.
+//! `pibake capture`: what is in use of a card, of an image file or of a running node, as a backup.
 
 mod content;
 mod disk;
+mod live;
 mod output;
 mod report;
+mod settled;
 mod trouble;
 
 use std::path::{Path, PathBuf};
@@ -18,13 +20,19 @@ use crate::sink::receipt::stamp;
 use super::context::Context;
 use content::{Content, Doubts};
 use disk::Disk;
+use live::{Peer, capture_node};
 use report::Captured;
 
 pub(super) fn run(context: &Context, args: &CaptureArgs) -> anyhow::Result<()> {
     match Subject::of(args) {
         Subject::Disk(path) => capture_disk(context, args, &path),
-        Subject::Host(host) => Err(not_yet(&host)),
-        Subject::Node(node) => Err(not_yet(&node)),
+        Subject::Host(host) if args.rescue => Err(advised(
+            ExitCode::Usage,
+            format!("{host}: --rescue goes with a card in a reader"),
+            "switch it off, put its card into a reader, and name the card's device",
+        )),
+        Subject::Host(host) => capture_node(context, args, &Peer::Host(host)),
+        Subject::Node(node) => capture_node(context, args, &Peer::node(context, &node)?),
     }
 }
 
@@ -54,15 +62,14 @@ impl Subject {
     }
 }
 
-fn not_yet(node: &str) -> anyhow::Error {
-    advised(
-        ExitCode::Usage,
-        format!("{node}: running nodes cannot be captured yet"),
-        "switch it off, put its card into a reader, and name the card's device",
-    )
-}
-
 fn capture_disk(context: &Context, args: &CaptureArgs, path: &Path) -> anyhow::Result<()> {
+    if args.live.any() {
+        return Err(advised(
+            ExitCode::Usage,
+            format!("{} is no running node", path.display()),
+            "--stop, --freeze-limit, --compress and --ssh-config go with --node or USER@HOST",
+        ));
+    }
     let disk = Disk::open(context, path)?;
     let doubts = if args.rescue { Doubts::Kept } else { Doubts::Refused };
     let content = Content::look(context, disk.name(), &disk.structure, doubts)?;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use data_encoding::HEXLOWER;
 
-use crate::check::ask::{self, Answer, PATIENCE, Silence, Way};
+use crate::check::ask::{self, Answer, PATIENCE, Way};
 use crate::check::compare::{Expected, PlanNow, compare, is_outdated};
 use crate::check::facts::{self, Facts};
 use crate::check::finding::NodeReport;
@@ -15,6 +15,8 @@ use crate::check::swarm;
 use crate::cli::args::{NodeArgs, SwarmArgs};
 use crate::config::types::Node;
 use crate::error::{ExitCode, advised};
+use crate::node::silence::Silence;
+use crate::node::ssh;
 use crate::state::State;
 
 use super::context::Context;
@@ -24,13 +26,7 @@ pub(super) fn run(context: &Context, nodes: &NodeArgs, ssh_config: Option<&Path>
     // How many managers are wise was settled when they were baked
     let any = SwarmArgs { allow_two_managers: true, ..SwarmArgs::default() };
     let order = prepare::order(context, nodes, &any)?;
-    let Some(state) = prepare::existing_state(context, &order.cluster)? else {
-        return Err(advised(
-            ExitCode::Failed,
-            format!("there is no state of cluster {}: nothing to know its nodes by", order.cluster.name),
-            "name the state that they were baked from with --state",
-        ));
-    };
+    let state = prepare::state_that_baked(context, &order.cluster)?;
     let replies = ask_nodes(context, &order, &state, ssh_config)?;
     let plans = plans_of_now(context, &order, &state, &replies);
     let reports = reports(&order, &replies, &plans);
@@ -75,8 +71,10 @@ fn ask_nodes(
     let known_hosts = context.cwd.join(state.known_hosts());
     let way = Way {
         known_hosts: &known_hosts,
-        ssh_config: ssh_config.as_deref(),
-        command: &|program| context.invoker.command(&[program.to_owned()]),
+        ssh: ssh::Way {
+            ssh_config: ssh_config.as_deref(),
+            command: &|program| context.invoker.command(&[program.to_owned()]),
+        },
         patience: PATIENCE,
     };
     let answers = ask::ask_all(&order.nodes, &way, &context.interrupt)?;

@@ -98,11 +98,12 @@ impl<D: BlockRead> Store<D> {
         if number < self.geometry.first_inode {
             return Err(wrong("it is a reserved one"));
         }
-        let inode = self.read_inode(number)?;
+        self.inode_offset(number)?;
         let (group, index) = self.locate_inode(number);
         if !self.inode_bitmap(group)?.is_set(index) {
             return Err(wrong("it is free"));
         }
+        let inode = self.read_inode(number)?;
         if inode.kind().is_none() {
             return Err(wrong("it holds no file"));
         }

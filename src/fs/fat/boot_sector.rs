@@ -57,6 +57,8 @@ pub(super) struct Geometry {
     pub(super) volume_id: u32,
     pub(super) label: Option<String>,
     pub(super) dirty: bool,
+    /// Where the byte is that says so.
+    pub(super) state_at: u64,
 }
 
 /// Below this many clusters it is FAT12, whatever the boot sector says.
@@ -121,6 +123,7 @@ impl Geometry {
             label: signed.then(|| label(&sector[extended + 7..])).flatten(),
             // Bit 0 of the byte after the drive number, as Linux and Windows keep it.
             dirty: sector[extended + 1] & 1 != 0,
+            state_at: extended as u64 + 1,
         };
         if is_32 {
             geometry.info_at = fields.info_sector()? * sector_len;

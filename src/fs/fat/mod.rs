@@ -9,6 +9,7 @@
 mod boot_sector;
 mod check;
 mod clock;
+mod mounted;
 mod names;
 mod owner;
 mod pages;
@@ -26,6 +27,7 @@ use std::rc::Rc;
 
 use boot_sector::{FatKind, Geometry};
 use fatfs::{FileSystem, FsOptions};
+pub use mounted::set_unmounted;
 pub use owner::owners;
 use pages::{Pages, Stream, WriteAt};
 use table::Table;
