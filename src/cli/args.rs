@@ -164,24 +164,16 @@ pub enum Command {
         sudo pibake flash --all --skip-done /dev/sdb   one reader, card after card\n  \
         pibake flash --node pi1 card.img     a file of the card's size")]
     Flash(FlashArgs),
-    /// Write an image to a card, with proof
+    /// Write an image or a backup to a card, with proof
     ///
     /// Takes any image that `inspect` takes. What is in use of it is written, read back and compared, by the
-    /// same rules as `flash`.
+    /// same rules as `flash`. A backup is checked against what was recorded with it before the card is touched.
+    /// On a larger card a system grows that does not grow by itself; for a smaller one it is shrunk, with
+    /// resize2fs, if its files fit.
     #[command(after_help = "Examples:\n  sudo pibake restore pi1.img.zst /dev/sdb\n  \
         sudo pibake restore 2024-11-19-raspios-bookworm-arm64-lite.img.xz /dev/sdb\n  \
         pibake restore pi1.img.zst card.img     a file of the card's size")]
-    Restore {
-        /// An image, packed or not
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// The card: a whole disk such as /dev/sdb, or an existing regular file
-        #[arg(value_name = "DEVICE")]
-        device: PathBuf,
-        #[command(flatten)]
-        #[allow(missing_docs)]
-        card: CardArgs,
-    },
+    Restore(RestoreArgs),
     /// Read a card back against the receipt of its flash, or against a new bake
     ///
     /// Reads everything in use from the card itself and compares it with what was written; nothing is ever
@@ -336,6 +328,23 @@ pub struct FlashArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub swarm: SwarmArgs,
+}
+
+/// What is written to which card.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RestoreArgs {
+    /// An image, packed or not, or a backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The card: a whole disk such as /dev/sdb, or an existing regular file
+    #[arg(value_name = "DEVICE")]
+    pub device: PathBuf,
+    /// Write it unchanged, whatever the card's size
+    #[arg(long)]
+    pub as_is: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub card: CardArgs,
 }
 
 /// Which card holds which node, and what it is compared with.

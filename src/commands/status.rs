@@ -2,6 +2,7 @@
 
 use crate::error::{Advice, ExitCode, advice_of};
 use crate::fetch::error::FetchError;
+use crate::fit::error::FitError;
 use crate::interrupt::Interrupted;
 use crate::prove::ProveError;
 use crate::sink::error::SinkError;
@@ -21,6 +22,7 @@ fn interrupted(error: &anyhow::Error) -> bool {
         cause.is::<Interrupted>()
             || matches!(cause.downcast_ref(), Some(SourceError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(FetchError::Interrupted(_)))
+            || matches!(cause.downcast_ref(), Some(FitError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(SinkError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(ProveError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(StateError::Interrupted(_)))

@@ -10,10 +10,10 @@ use crate::cli::table::size;
 use crate::device::platform::System;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
+use crate::disk::range::ByteRange;
 use crate::error::advise;
 use crate::sink::card::{self, CardJob, FlashError, Flashed, ImageRanges};
-use crate::sink::error::SinkError;
-use crate::source::BaseImage;
+use crate::sink::error::{SinkError, Unsound};
 use crate::usage::owner::owners;
 use crate::usage::used::used;
 
@@ -26,10 +26,12 @@ pub(super) struct Ready<'a> {
     what: String,
     image: Arc<dyn BlockRead>,
     ranges: ImageRanges,
-    /// What it is made from, which may still be arriving.
-    base: &'a BaseImage,
+    vouch: Vouch<'a>,
     args: &'a CardArgs,
 }
+
+/// Whether what an image is made from, which may still be arriving, is what it should be.
+pub(super) type Vouch<'a> = Box<dyn Fn() -> Result<(), Unsound> + Sync + 'a>;
 
 /// A card that holds its image.
 pub(super) struct Written {
@@ -39,20 +41,21 @@ pub(super) struct Written {
 }
 
 impl<'a> Ready<'a> {
-    /// Finds out what of an image is to be written.
+    /// Finds out what of an image is to be written, unless that is `known`.
     pub(super) fn new(
         context: &Context,
         what: String,
         image: Arc<dyn BlockRead>,
-        base: &'a BaseImage,
+        known: Option<Vec<ByteRange>>,
+        vouch: Vouch<'a>,
         args: &'a CardArgs,
     ) -> anyhow::Result<Self> {
-        let ranges = if args.all_blocks {
-            ImageRanges::whole(image.size())
-        } else {
-            in_use(context, &what, image.as_ref())?
+        let ranges = match known {
+            _ if args.all_blocks => ImageRanges::whole(image.size()),
+            Some(used) => ImageRanges::new(image.size(), used),
+            None => in_use(context, &what, image.as_ref())?,
         };
-        Ok(Self { what, image, ranges, base, args })
+        Ok(Self { what, image, ranges, vouch, args })
     }
 
     /// What the card will be.
@@ -67,7 +70,7 @@ impl<'a> Ready<'a> {
         let job = CardJob {
             image: self.image.as_ref(),
             ranges: self.ranges.clone(),
-            vouch: &|| self.base.whole().map_err(Into::into),
+            vouch: self.vouch.as_ref(),
             rewrite: self.args.rewrite,
             eject: self.args.eject,
             place: &place,

@@ -97,7 +97,8 @@ fn baked<'a>(kitchen: &Kitchen<'a>, planned: &Planned) -> anyhow::Result<Ready<'
     let base = kitchen.bases.of(&planned.node)?;
     let image: Arc<dyn BlockRead> = Arc::new(oven::edit(base, planned)?);
     oven::check(context, base, planned, &image)?;
-    Ready::new(context, planned.node.name.clone(), image, &base.image, &args.card)
+    let vouch = Box::new(|| base.image.whole().map_err(Into::into));
+    Ready::new(context, planned.node.name.clone(), image, None, vouch, &args.card)
 }
 
 /// Writes one card, and tells at once if it failed: the others go on.

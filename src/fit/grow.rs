@@ -1,0 +1,134 @@
+//! A root partition and its filesystem grown to a card, offline.
+
+use std::sync::Arc;
+
+use super::decide::{Fit, FitImage, Fitted, Why, as_is};
+use super::error::FitError;
+use super::hook::growth_of;
+use super::room::Room;
+use super::tree::{Depth, Tree, tree};
+use crate::cow::CowImage;
+use crate::disk::block::BlockRead;
+use crate::disk::partition_table::{self, Partition, PartitionTable};
+use crate::disk::range::ByteRange;
+use crate::disk::window::Window;
+use crate::fs::error::FsError;
+use crate::fs::ext4::{Ext4Editor, Ext4Facts, history};
+use crate::interrupt::Interrupt;
+use crate::inventory;
+use crate::inventory::error::InventoryError;
+use crate::inventory::find::find;
+
+/// Grows what pibake knows and what does not grow by itself; leaves everything else as it is.
+pub(super) fn grow(
+    base: &Arc<dyn BlockRead>,
+    table: &PartitionTable,
+    room: Room,
+    request: &FitImage<'_>,
+) -> Result<Fitted, FitError> {
+    let root = match find(base, table) {
+        Ok(pair) => pair.root,
+        Err(error) => return Ok(as_is(base, unknown(&error))),
+    };
+    if !table.is_last(root.number) {
+        return Ok(as_is(base, Why::NotLast(root.number)));
+    }
+    let (image, notes) = replayed(base, &root, request)?;
+    let image: Arc<CowImage> = Arc::new(image);
+    let seen: Arc<dyn BlockRead> = Arc::<CowImage>::clone(&image);
+    match inventory::take(&seen) {
+        Ok(inventory) => {
+            if let Some(what) = growth_of(&inventory) {
+                return Ok(as_is(base, Why::GrowsItself(what.to_owned())));
+            }
+        }
+        Err(error) => return Ok(as_is(base, unknown(&error))),
+    }
+    let before = files(&seen, root.range, root.number, request.interrupt)?;
+    drop(seen);
+    let mut image = Arc::into_inner(image).ok_or_else(|| still_read(root.number))?;
+    let grown = extend(&mut image, &root, room, request)?;
+    let image = proved(image, &root, grown, before, request.interrupt)?;
+    Ok(Fitted { image, fit: Fit::Grown { from: root.range.len(), to: grown.len() }, notes })
+}
+
+fn unknown(error: &InventoryError) -> Why {
+    Why::Unknown(error.to_string())
+}
+
+/// The image with the journal of its root filesystem replayed, if there is anything in it.
+fn replayed(
+    base: &Arc<dyn BlockRead>,
+    root: &Partition,
+    _request: &FitImage<'_>,
+) -> Result<(CowImage, Vec<String>), FitError> {
+    let image = CowImage::new(Arc::clone(base));
+    let failed = FitError::filesystem("replaying the journal of", root.number);
+    let window = Window::new(&image, root.range).map_err(|error| failed(error.into()))?;
+    if !history(&window).map_err(&failed)?.clean {
+        return Err(failed(FsError::NotClean { why: "its journal holds transactions".to_owned() }));
+    }
+    Ok((image, Vec::new()))
+}
+
+/// Makes image, partition and filesystem longer; where the partition lies then.
+fn extend(
+    image: &mut CowImage,
+    root: &Partition,
+    room: Room,
+    request: &FitImage<'_>,
+) -> Result<ByteRange, FitError> {
+    image.grow(room.image).map_err(FitError::io(format!("growing the image to {} bytes", room.image)))?;
+    let grown = partition_table::grow_last(image, root.number, room.end)?;
+    let failed = FitError::filesystem("growing", root.number);
+    let window = Window::new(image, grown).map_err(|error| failed(error.into()))?;
+    let mut editor = Ext4Editor::open(window, request.stamp.clone()).map_err(&failed)?;
+    editor.grow(grown.len()).map_err(&failed)?;
+    editor.finish().map_err(&failed)?;
+    Ok(grown)
+}
+
+/// Makes sure that the table says what it should, that nothing of the filesystem contradicts itself, and that the
+/// files are those that were there.
+fn proved(
+    image: CowImage,
+    root: &Partition,
+    grown: ByteRange,
+    before: Tree,
+    interrupt: &Interrupt,
+) -> Result<CowImage, FitError> {
+    let number = root.number;
+    let wrong = |what: String| FitError::Proof { number, how: "grown", what };
+    let table = partition_table::read(&image)?;
+    if table.partition(number).map(|partition| partition.range) != Some(grown) {
+        return Err(wrong("the partition table does not say so".to_owned()));
+    }
+    let image = Arc::new(image);
+    let seen: Arc<dyn BlockRead> = Arc::<CowImage>::clone(&image);
+    let facts = Window::new(Arc::clone(&seen), grown).map_err(FsError::from).and_then(Ext4Facts::open);
+    facts.and_then(|facts| facts.used_ranges()).map_err(|error| wrong(error.to_string()))?;
+    let after = files(&seen, grown, number, interrupt)?;
+    if after != before {
+        return Err(wrong(format!("its {} files are not the {} that were there", after.paths, before.paths)));
+    }
+    drop(seen);
+    Arc::into_inner(image).ok_or_else(|| still_read(number))
+}
+
+fn files(
+    image: &Arc<dyn BlockRead>,
+    range: ByteRange,
+    number: u32,
+    interrupt: &Interrupt,
+) -> Result<Tree, FitError> {
+    let window = Window::new(Arc::clone(image), range).map_err(FsError::from);
+    let tree = window.and_then(|window| tree(window, Depth::Names, interrupt));
+    interrupt.check()?;
+    tree.map_err(FitError::filesystem("reading", number))
+}
+
+/// A reader that outlives its reading: cannot be, and would be a reason not to edit.
+fn still_read(number: u32) -> FitError {
+    let busy = std::io::Error::other("it is still being read");
+    FitError::filesystem("growing", number)(busy.into())
+}

@@ -1,0 +1,185 @@
+//! A partition and its filesystem shrunk, by e2fsprogs, on a copy.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::decide::{Fit, FitImage, Fitted};
+use super::error::FitError;
+use super::room::Room;
+use super::spliced::Spliced;
+use super::tools::{Subject, Tools};
+use super::tree::{Depth, Tree, tree};
+use crate::cow::CowImage;
+use crate::disk::block::{BlockRead, FileBlocks};
+use crate::disk::partition_table::{self, Partition, PartitionTable};
+use crate::disk::range::ByteRange;
+use crate::disk::ranges;
+use crate::disk::window::Window;
+use crate::fs::error::FsError;
+use crate::fs::ext4;
+use crate::interrupt::Interrupt;
+
+/// Bytes copied at once.
+const CHUNK: u64 = 1 << 20;
+/// Stretches of zeros of this length become holes.
+const HOLE: usize = 64 << 10;
+
+/// Shrinks the last partition so that the image fits into `room`.
+pub(super) fn shrink(
+    base: &Arc<dyn BlockRead>,
+    table: &PartitionTable,
+    room: Room,
+    request: &FitImage<'_>,
+) -> Result<Fitted, FitError> {
+    let last = last_ext4(base, table, request.card)?;
+    let to = room_of(last, room, base.size(), request.card)?;
+    let copy = shrunk_copy(base, last, to, request)?;
+    let image = spliced(base, last, to, room, copy)?;
+    let table = partition_table::read(&image)?;
+    if table.partition(last.number).map(|partition| partition.range) != Some(to) {
+        let what = "the partition table does not say so".to_owned();
+        return Err(FitError::Proof { number: last.number, how: "shrunk", what });
+    }
+    let fit = Fit::Shrunk { from: last.range.len(), to: to.len() };
+    Ok(Fitted { image, fit, notes: Vec::new() })
+}
+
+/// The last partition, which must hold ext4 to be shrunk.
+fn last_ext4<'a>(
+    base: &Arc<dyn BlockRead>,
+    table: &'a PartitionTable,
+    card: u64,
+) -> Result<&'a Partition, FitError> {
+    let refused = |why: String| FitError::TooSmall { card, needs: base.size(), why };
+    let last = table.partitions.iter().max_by_key(|partition| partition.range.end());
+    let last = last.ok_or_else(|| refused("it has no partition that could be shrunk".to_owned()))?;
+    let failed = FitError::filesystem("reading", last.number);
+    let window = Window::new(base, last.range).map_err(|error| failed(error.into()))?;
+    match ext4::history(&window) {
+        Ok(_) => Ok(last),
+        Err(FsError::Io(error)) => Err(failed(error.into())),
+        Err(error) => {
+            Err(refused(format!("its last partition, number {}, is not shrunk ({error})", last.number)))
+        }
+    }
+}
+
+/// Where the partition is to lie.
+fn room_of(last: &Partition, room: Room, image: u64, card: u64) -> Result<ByteRange, FitError> {
+    ByteRange::new(last.range.start(), room.end.min(last.range.end())).filter(|to| !to.is_empty()).ok_or_else(
+        || {
+            let why = format!("it ends before partition {} begins", last.number);
+            FitError::TooSmall { card, needs: image, why }
+        },
+    )
+}
+
+/// The filesystem, shrunk, in a file that has no name.
+fn shrunk_copy(
+    base: &Arc<dyn BlockRead>,
+    last: &Partition,
+    to: ByteRange,
+    request: &FitImage<'_>,
+) -> Result<File, FitError> {
+    let number = last.number;
+    let window = Window::new(Arc::clone(base), last.range)
+        .map_err(|error| FitError::filesystem("reading", number)(error.into()))?;
+    let usage = ext4::usage(&window, &[]).map_err(FitError::filesystem("reading", number))?;
+    let too_small = |least: u64| FitError::TooSmall {
+        card: request.card,
+        needs: last.range.start().saturating_add(least).max(request.card.saturating_add(1)),
+        why: format!("the files of partition {number} take {least} bytes"),
+    };
+    let used = ranges::total(&usage.ranges);
+    if used > to.len() {
+        return Err(too_small(used));
+    }
+    let subject = Subject { number, image: base.size(), card: request.card };
+    let tools = Tools::new(subject, request.interrupt);
+    let copy = copy_of(&window, &usage.ranges, request.work_dir, request.interrupt)?;
+    tools.check(&copy)?;
+    let before = files(&copy, window.size(), number, request.interrupt)?;
+    let block = facts(&copy, window.size(), number)?;
+    let least = tools.least_blocks(&copy)?.saturating_mul(block);
+    let len = to.len() - to.len() % block;
+    if !tools.shrink(&copy, len)? {
+        return Err(too_small(least));
+    }
+    tools.is_sound(&copy)?;
+    if files(&copy, len, number, request.interrupt)? != before {
+        let what = "its files are not those that were there".to_owned();
+        return Err(FitError::Proof { number, how: "shrunk", what });
+    }
+    Ok(copy)
+}
+
+/// The image cut to the room, its last partition shortened and filled from the copy.
+fn spliced(
+    base: &Arc<dyn BlockRead>,
+    last: &Partition,
+    to: ByteRange,
+    room: Room,
+    copy: File,
+) -> Result<CowImage, FitError> {
+    let mut shortened = CowImage::new(Arc::clone(base));
+    partition_table::shrink_last(&mut shortened, last.number, to.end())?;
+    let putting = || FitError::io("putting the shrunk filesystem into the image");
+    let patch = FileBlocks::new(copy).map_err(putting())?;
+    let range = ByteRange::with_len(0, to.len()).ok_or_else(|| io::ErrorKind::InvalidInput.into());
+    let patch = range.and_then(|range| Window::new(patch, range)).map_err(putting())?;
+    let spliced = Spliced::new(Arc::new(shortened), room.image, to.start(), Box::new(patch)).map_err(putting())?;
+    let mut image = CowImage::new(Arc::new(spliced));
+    partition_table::move_backup(&mut image)?;
+    Ok(image)
+}
+
+/// A sparse copy of what is in use, readable by nobody else, without a name.
+fn copy_of(
+    window: &dyn BlockRead,
+    used: &[ByteRange],
+    dir: &Path,
+    interrupt: &Interrupt,
+) -> Result<File, FitError> {
+    let copying = || FitError::io(format!("copying the filesystem into {}", dir.display()));
+    fs::create_dir_all(dir).map_err(copying())?;
+    let copy = tempfile::tempfile_in(dir).map_err(copying())?;
+    copy.set_len(window.size()).map_err(copying())?;
+    let mut buf = vec![0; CHUNK as usize];
+    for range in used {
+        let mut at = range.start();
+        while at < range.end() {
+            interrupt.check()?;
+            // At most a chunk.
+            let chunk = &mut buf[..(range.end() - at).min(CHUNK) as usize];
+            window.read_at(at, chunk).map_err(FitError::io("reading the image"))?;
+            for (index, piece) in chunk.chunks(HOLE).enumerate() {
+                if piece.iter().any(|byte| *byte != 0) {
+                    copy.write_all_at(piece, at + (index * HOLE) as u64).map_err(copying())?;
+                }
+            }
+            at += chunk.len() as u64;
+        }
+    }
+    Ok(copy)
+}
+
+/// Bytes in a block of the filesystem in the copy.
+fn facts(copy: &File, len: u64, number: u32) -> Result<u64, FitError> {
+    let facts = view(copy, len).and_then(ext4::Ext4Facts::open);
+    Ok(facts.map_err(FitError::filesystem("reading", number))?.space().block_size)
+}
+
+fn files(copy: &File, len: u64, number: u32, interrupt: &Interrupt) -> Result<Tree, FitError> {
+    let tree = view(copy, len).and_then(|view| tree(view, Depth::Contents, interrupt));
+    interrupt.check()?;
+    tree.map_err(FitError::filesystem("reading", number))
+}
+
+/// The first `len` bytes of the copy.
+fn view(copy: &File, len: u64) -> Result<Window<FileBlocks>, FsError> {
+    let range = ByteRange::with_len(0, len).ok_or(io::ErrorKind::InvalidInput).map_err(io::Error::from)?;
+    Ok(Window::new(FileBlocks::new(copy.try_clone()?)?, range)?)
+}

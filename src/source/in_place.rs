@@ -1,0 +1,94 @@
+//! A packed image that is read where it lies: zstd in frames, with a table of them.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::error::SourceError;
+use super::format::{Content, Format, HEAD, Packing, furthest_partition_end, recognise};
+use super::stamp::Stamp;
+use super::unpack::{SIZE_LIMIT, cut_short};
+use super::{open_file, read_head};
+use crate::disk::block::BlockRead;
+use crate::seekable::{SeekableError, SeekableZst};
+
+/// An image in a seekable zstd file.
+pub struct InPlace {
+    /// The image. What is wrong with a frame shows when it is read.
+    pub image: SeekableZst,
+    /// What the file was when it was opened.
+    pub file: Unchanged,
+}
+
+impl fmt::Debug for InPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "InPlace({}, {} bytes)", self.file.path.display(), self.image.size())
+    }
+}
+
+/// What a file was when it was opened.
+#[derive(Debug)]
+pub struct Unchanged {
+    path: PathBuf,
+    stamp: Stamp,
+}
+
+impl Unchanged {
+    /// Checks that the file is the one that was opened, unwritten to: to be asked before a result made from it is
+    /// handed over.
+    ///
+    /// # Errors
+    /// [`SourceError::Changed`], or why the file cannot be looked at.
+    pub fn check(&self) -> Result<(), SourceError> {
+        let now = fs::metadata(&self.path).map_err(SourceError::io("looking at", &self.path))?;
+        if Stamp::of(&now) == self.stamp {
+            Ok(())
+        } else {
+            Err(SourceError::Changed { path: self.path.clone() })
+        }
+    }
+}
+
+/// Opens a zstd file with a seek table; `None` when it is something else, or frames too large to be read alone.
+///
+/// # Errors
+/// When there is no such file, it cannot be read, its table or the frames that hold its beginning are damaged, or
+/// there is no disk image in it, or not all of one.
+pub fn open_in_place(path: &Path) -> Result<Option<InPlace>, SourceError> {
+    let (file, metadata) = open_file(path)?;
+    let head = read_head(&file).map_err(SourceError::io("reading", path))?;
+    if recognise(&head) != Content::Image(Format::Packed(Packing::Zst)) {
+        return Ok(None);
+    }
+    let corrupt = |offset: u64, detail: String| SourceError::Corrupt {
+        path: path.to_owned(),
+        format: Packing::Zst,
+        offset,
+        detail,
+    };
+    let image = match SeekableZst::open(file) {
+        Ok(image) => image,
+        Err(SeekableError::Missing | SeekableError::Unsupported(_)) => return Ok(None),
+        Err(error @ SeekableError::Corrupt(_)) => return Err(corrupt(metadata.len(), error.to_string())),
+        Err(SeekableError::Io(error)) => return Err(SourceError::io("reading", path)(error)),
+    };
+    let size = image.size();
+    if size > SIZE_LIMIT {
+        return Err(SourceError::TooLarge { path: path.to_owned(), limit: SIZE_LIMIT });
+    }
+    let mut head = vec![0; size.min(HEAD as u64) as usize];
+    image.read_at(0, &mut head).map_err(|error| corrupt(0, error.to_string()))?;
+    match recognise(&head) {
+        Content::Image(Format::Raw) => {}
+        Content::Image(Format::Packed(inner)) => {
+            return Err(SourceError::Nested { path: path.to_owned(), inner });
+        }
+        Content::Other(what) => {
+            return Err(SourceError::LooksLike { path: path.to_owned(), packed: true, what });
+        }
+    }
+    match furthest_partition_end(&head).filter(|end| *end > size) {
+        Some(needed) => Err(cut_short(path, size, needed)),
+        None => Ok(Some(InPlace { image, file: Unchanged { path: path.to_owned(), stamp: Stamp::of(&metadata) } })),
+    }
+}
