@@ -12,6 +12,7 @@
 
 pub mod apply;
 pub mod audit;
+pub mod backup;
 pub mod check;
 pub mod cli;
 pub mod commands;

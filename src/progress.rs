@@ -19,6 +19,8 @@ pub enum Phase {
     Writing,
     /// Reading a card back.
     Verifying,
+    /// Reading what is in use into an archive.
+    Capturing,
 }
 
 /// One thing that happened.
@@ -41,6 +43,15 @@ pub enum Event {
         subject: String,
         /// Bytes gone through since it began.
         done: u64,
+    },
+    /// What a phase has gone through takes `stored` bytes in the file that is written.
+    Stored {
+        /// Which phase.
+        phase: Phase,
+        /// What it works on.
+        subject: String,
+        /// Bytes in the file so far.
+        stored: u64,
     },
     /// A phase ended.
     Finish {

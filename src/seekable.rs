@@ -88,6 +88,24 @@ struct Frame {
     size: FrameSize,
 }
 
+/// What a frame must decode to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameContent {
+    /// Nothing but zeros.
+    Zeros,
+    /// What has this SHA-256.
+    Sha256([u8; 32]),
+}
+
+impl FrameContent {
+    fn is_of(self, decoded: &[u8]) -> bool {
+        match self {
+            Self::Zeros => decoded.iter().all(|byte| *byte == 0),
+            Self::Sha256(digest) => Sha256::digest(decoded).as_slice() == digest,
+        }
+    }
+}
+
 /// A frame that is being decoded, or was: readers that come meanwhile wait for the one that came first.
 type Slot = OnceLock<Result<Vec<u8>, Fault>>;
 
@@ -105,8 +123,8 @@ pub struct SeekableZst {
     file: File,
     frames: Vec<Frame>,
     size: u64,
-    /// SHA-256 of each decoded frame, when known.
-    digests: Vec<[u8; 32]>,
+    /// What each frame must decode to, when that is known.
+    contents: Vec<FrameContent>,
     /// The one used last stands last.
     kept: Mutex<VecDeque<(usize, Arc<Slot>)>>,
 }
@@ -141,19 +159,19 @@ impl SeekableZst {
                 file_size - table
             )));
         }
-        Ok(Self { file, frames, size: decoded_at, digests: Vec::new(), kept: Mutex::default() })
+        Ok(Self { file, frames, size: decoded_at, contents: Vec::new(), kept: Mutex::default() })
     }
 
-    /// The same file, each frame of which must decode to what has this SHA-256.
+    /// The same file, each frame of which must decode to what is said here.
     ///
     /// # Errors
-    /// `Corrupt` when there are not as many frames as digests.
-    pub fn with_digests(self, digests: Vec<[u8; 32]>) -> Result<Self, SeekableError> {
-        let (frames, named) = (self.frames.len(), digests.len());
-        if frames != named {
-            return Err(SeekableError::Corrupt(format!("{frames} frames, {named} are known")));
+    /// `Corrupt` when there are not as many frames as that.
+    pub fn with_contents(self, contents: Vec<FrameContent>) -> Result<Self, SeekableError> {
+        let (frames, known) = (self.frames.len(), contents.len());
+        if frames != known {
+            return Err(SeekableError::Corrupt(format!("{frames} frames, {known} are known")));
         }
-        Ok(Self { digests, ..self })
+        Ok(Self { contents, ..self })
     }
 
     /// The sizes of the frames, in order.
@@ -206,13 +224,12 @@ impl SeekableZst {
         }
         let mut compressed = vec![0; packed];
         self.file.read_exact_at(&mut compressed, frame.at)?;
-        let decoded =
-            zstd::bulk::decompress(&compressed, len).map_err(|error| corrupt(error.to_string()))?;
+        let decoded = zstd::bulk::decompress(&compressed, len).map_err(|error| corrupt(error.to_string()))?;
         if decoded.len() != len {
             return Err(corrupt(format!("{} bytes instead of {len}", decoded.len())));
         }
-        match self.digests.get(index) {
-            Some(digest) if Sha256::digest(&decoded).as_slice() != digest => {
+        match self.contents.get(index) {
+            Some(content) if !content.is_of(&decoded) => {
                 Err(corrupt("it does not decode to what it should".to_owned()))
             }
             _ => Ok(decoded),
@@ -295,7 +312,7 @@ mod tests {
 
     use sha2::{Digest, Sha256};
 
-    use super::{FrameSize, SeekableError, SeekableZst, seek_table};
+    use super::{FrameContent, FrameSize, SeekableError, SeekableZst, seek_table};
     use crate::disk::block::BlockRead;
 
     fn content(len: usize) -> Vec<u8> {
@@ -433,7 +450,7 @@ mod tests {
                 });
             }
         });
-        // Frames this small are all kept: each was decoded once.
+        // Frames this small are all kept, and none of them twice.
         assert_eq!(image.kept().len(), sizes.len());
     }
 
@@ -450,21 +467,28 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_is_what_its_digest_says_or_an_error() {
+    fn a_frame_is_what_is_known_of_it_or_an_error() {
         let bytes = archive(&[1000, 1000]);
         let whole = content(2000);
-        let mut digests: Vec<[u8; 32]> =
-            whole.chunks(1000).map(|frame| Sha256::digest(frame).into()).collect();
+        let digest = |frame: &[u8]| FrameContent::Sha256(Sha256::digest(frame).into());
+        let mut contents: Vec<FrameContent> = whole.chunks(1000).map(digest).collect();
         let mut buf = vec![0; 2000];
-        open(&bytes).unwrap().with_digests(digests.clone()).unwrap().read_at(0, &mut buf).unwrap();
-        digests.swap(0, 1);
-        let swapped = open(&bytes).unwrap().with_digests(digests.clone()).unwrap();
-        for _ in 0..2 {
-            let error = swapped.read_at(1500, &mut buf[..1]).unwrap_err().to_string();
-            assert!(error.contains("frame 1 at offset"), "{error}");
+        let known = |contents: &[FrameContent]| open(&bytes).unwrap().with_contents(contents.to_vec());
+        known(&contents).unwrap().read_at(0, &mut buf).unwrap();
+        contents.swap(0, 1);
+        for wrong in [contents.clone(), vec![FrameContent::Zeros; 2]] {
+            let image = known(&wrong).unwrap();
+            for _ in 0..2 {
+                let error = image.read_at(1500, &mut buf[..1]).unwrap_err().to_string();
+                assert!(error.contains("frame 1 at offset"), "{error}");
+            }
         }
-        digests.pop();
-        assert!(matches!(open(&bytes).unwrap().with_digests(digests), Err(SeekableError::Corrupt(_))));
+        assert!(matches!(known(&contents[..1]), Err(SeekableError::Corrupt(_))));
+        let mut file = zstd::bulk::compress(&[0; 100], 3).unwrap();
+        let compressed = u32::try_from(file.len()).unwrap();
+        file.extend(seek_table(&[FrameSize { compressed, decoded: 100 }]).unwrap());
+        let image = open(&file).unwrap().with_contents(vec![FrameContent::Zeros]).unwrap();
+        image.read_at(0, &mut buf[..100]).unwrap();
     }
 
     #[test]

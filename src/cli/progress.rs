@@ -36,6 +36,7 @@ fn verb(phase: Phase) -> &'static str {
         Phase::Probing => "trying",
         Phase::Writing => "writing",
         Phase::Verifying => "verifying",
+        Phase::Capturing => "capturing",
     }
 }
 
@@ -132,6 +133,12 @@ impl Progress for Bars {
                     bar.set_position(done);
                 }
             }
+            Event::Stored { phase, subject, stored } => {
+                let key = (phase, subject);
+                if let Some(bar) = screen.bars.get(&key) {
+                    bar.set_message(format!("{} {}", ratio(bar.position(), stored), key.1));
+                }
+            }
             Event::Finish { phase, subject } => {
                 if let Some(bar) = screen.bars.remove(&(phase, subject)) {
                     bar.finish_and_clear();
@@ -156,6 +163,7 @@ struct Lines(Mutex<HashMap<Key, Running>>);
 /// Work that a log has heard the beginning of.
 struct Running {
     total: Option<u64>,
+    stored: Option<u64>,
     began: Instant,
     told: Instant,
 }
@@ -167,7 +175,7 @@ impl Progress for Lines {
             Event::Start { phase, subject, total } => {
                 let now = Instant::now();
                 let line = format!("{} {subject}", verb(phase));
-                running.insert((phase, subject), Running { total, began: now, told: now });
+                running.insert((phase, subject), Running { total, stored: None, began: now, told: now });
                 line
             }
             Event::Advance { phase, subject, done } => {
@@ -176,7 +184,15 @@ impl Progress for Lines {
                     return;
                 }
                 work.told = Instant::now();
-                format!("{} {subject}: {}", verb(phase), how_far(done, work.total))
+                let packed =
+                    work.stored.map_or_else(String::new, |stored| format!(", {}", ratio(done, stored)));
+                format!("{} {subject}: {}{packed}", verb(phase), how_far(done, work.total))
+            }
+            Event::Stored { phase, subject, stored } => {
+                if let Some(work) = running.get_mut(&(phase, subject)) {
+                    work.stored = Some(stored);
+                }
+                return;
             }
             Event::Finish { phase, subject } => {
                 let Some(work) = running.remove(&(phase, subject.clone())) else { return };
@@ -197,6 +213,11 @@ fn how_far(done: u64, total: Option<u64>) -> String {
     }
 }
 
+/// What bytes were packed to.
+fn ratio(done: u64, stored: u64) -> String {
+    format!("to {} %", stored.saturating_mul(100).checked_div(done).unwrap_or(100))
+}
+
 /// One JSON object a line on standard error.
 struct JsonLines;
 
@@ -208,6 +229,9 @@ impl Progress for JsonLines {
             }
             Event::Advance { phase, subject, done } => {
                 serde_json::json!({"event": "advance", "phase": verb(phase), "subject": subject, "done": done})
+            }
+            Event::Stored { phase, subject, stored } => {
+                serde_json::json!({"event": "stored", "phase": verb(phase), "subject": subject, "stored": stored})
             }
             Event::Finish { phase, subject } => {
                 serde_json::json!({"event": "finish", "phase": verb(phase), "subject": subject})

@@ -9,7 +9,7 @@ use super::mbr::{self, Mbr};
 use super::range::ByteRange;
 
 /// Which kind of table a disk has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TableKind {
     /// A DOS table in the first sector.

@@ -13,7 +13,7 @@ use crate::disk::partition_table::{self, Partition, PartitionTable};
 use crate::disk::range::ByteRange;
 use crate::disk::window::Window;
 use crate::fs::error::FsError;
-use crate::fs::ext4::{Ext4Editor, Ext4Facts, history};
+use crate::fs::ext4::{Ext4Editor, Ext4Facts, Recovered, recover};
 use crate::interrupt::Interrupt;
 use crate::inventory;
 use crate::inventory::error::InventoryError;
@@ -33,7 +33,7 @@ pub(super) fn grow(
     if !table.is_last(root.number) {
         return Ok(as_is(base, Why::NotLast(root.number)));
     }
-    let (image, notes) = replayed(base, &root, request)?;
+    let (image, notes) = recovered(base, &root, request)?;
     let image: Arc<CowImage> = Arc::new(image);
     let seen: Arc<dyn BlockRead> = Arc::<CowImage>::clone(&image);
     match inventory::take(&seen) {
@@ -56,19 +56,28 @@ fn unknown(error: &InventoryError) -> Why {
     Why::Unknown(error.to_string())
 }
 
-/// The image with the journal of its root filesystem replayed, if there is anything in it.
-fn replayed(
+/// The image with its root filesystem as the next mount would leave it, its journal replayed; and what that took.
+fn recovered(
     base: &Arc<dyn BlockRead>,
     root: &Partition,
-    _request: &FitImage<'_>,
+    request: &FitImage<'_>,
 ) -> Result<(CowImage, Vec<String>), FitError> {
-    let image = CowImage::new(Arc::clone(base));
+    let mut image = CowImage::new(Arc::clone(base));
     let failed = FitError::filesystem("replaying the journal of", root.number);
-    let window = Window::new(&image, root.range).map_err(|error| failed(error.into()))?;
-    if !history(&window).map_err(&failed)?.clean {
-        return Err(failed(FsError::NotClean { why: "its journal holds transactions".to_owned() }));
+    let window = Window::new(&mut image, root.range).map_err(|error| failed(error.into()))?;
+    let done = recover(window, &request.stamp).map_err(&failed)?;
+    let mut notes = Vec::new();
+    if done != Recovered::default() {
+        notes.push(format!(
+            "partition {} was not unmounted: its journal is replayed ({} transactions, {} blocks), and {} files without \
+             a name are released",
+            root.number,
+            done.transactions,
+            done.blocks,
+            u64::from(done.orphans_removed) + u64::from(done.orphans_truncated)
+        ));
     }
-    Ok((image, Vec::new()))
+    Ok((image, notes))
 }
 
 /// Makes image, partition and filesystem longer; where the partition lies then.

@@ -130,7 +130,8 @@ fn spliced(
     let patch = FileBlocks::new(copy).map_err(putting())?;
     let range = ByteRange::with_len(0, to.len()).ok_or_else(|| io::ErrorKind::InvalidInput.into());
     let patch = range.and_then(|range| Window::new(patch, range)).map_err(putting())?;
-    let spliced = Spliced::new(Arc::new(shortened), room.image, to.start(), Box::new(patch)).map_err(putting())?;
+    let spliced =
+        Spliced::new(Arc::new(shortened), room.image, to.start(), Box::new(patch)).map_err(putting())?;
     let mut image = CowImage::new(Arc::new(spliced));
     partition_table::move_backup(&mut image)?;
     Ok(image)

@@ -2,12 +2,12 @@
 
 use std::io;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::disk::block::BlockRead;
 
 /// What kind of filesystem, or what else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Filesystem {
     /// FAT12, FAT16 or FAT32.
@@ -66,6 +66,23 @@ pub struct Probe {
     pub label: Option<String>,
     /// Its length in bytes, for FAT and ext4.
     pub length: Option<u64>,
+    /// ext4's UUID; FAT's serial number as `1A2B-3C4D`.
+    pub uuid: Option<String>,
+    /// How ext4 says that it was left.
+    pub left: Option<Left>,
+}
+
+/// What an ext4 superblock says of the state in which the filesystem was left; names as in the kernel's
+/// `fs/ext4/ext4.h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// Its journal has to be replayed (`EXT4_FEATURE_INCOMPAT_RECOVER`).
+    pub unreplayed: bool,
+    /// Files that were deleted while open are still to be freed (`s_last_orphan`,
+    /// `EXT4_FEATURE_RO_COMPAT_ORPHAN_PRESENT`).
+    pub orphans: bool,
+    /// The kernel met an error in it (`EXT4_ERROR_FS`).
+    pub errors: bool,
 }
 
 /// Where each signature lies, as `libblkid` knows them. ext4's two bytes may stand in a table of FAT16, so
@@ -104,15 +121,16 @@ pub fn probe(medium: &dyn BlockRead, offset: u64) -> io::Result<Probe> {
             break;
         }
     }
-    let (label, length) = match filesystem {
-        Filesystem::Ext4 => (text(head.get(0x478..0x488)), ext4_length(&head)),
+    let (label, length, uuid) = match filesystem {
+        Filesystem::Ext4 => (text(head.get(0x478..0x488)), ext4_length(&head), ext4_uuid(&head)),
         Filesystem::Fat if head[0x52..].starts_with(b"FAT32   ") => {
-            (text(head.get(0x47..0x52)), fat_length(&head))
+            (text(head.get(0x47..0x52)), fat_length(&head), fat_serial(&head, 0x43))
         }
-        Filesystem::Fat => (text(head.get(0x2b..0x36)), fat_length(&head)),
-        _ => (None, None),
+        Filesystem::Fat => (text(head.get(0x2b..0x36)), fat_length(&head), fat_serial(&head, 0x27)),
+        _ => (None, None, None),
     };
-    Ok(Probe { filesystem, label, length })
+    let left = if filesystem == Filesystem::Ext4 { left(&head) } else { None };
+    Ok(Probe { filesystem, label, length, uuid, left })
 }
 
 fn has(medium: &dyn BlockRead, offset: u64, head: &[u8], at: u64, signature: &[u8]) -> io::Result<bool> {
@@ -139,6 +157,26 @@ fn ext4_length(head: &[u8]) -> Option<u64> {
         return None;
     }
     (high << 32 | u32_at(head, 0x404)?).checked_mul(1024 << shift)
+}
+
+/// s_uuid.
+fn ext4_uuid(head: &[u8]) -> Option<String> {
+    Some(uuid::Uuid::from_slice(head.get(0x468..0x478)?).ok()?.to_string())
+}
+
+/// s_state, s_feature_incompat, s_feature_ro_compat and s_last_orphan.
+fn left(head: &[u8]) -> Option<Left> {
+    Some(Left {
+        unreplayed: u32_at(head, 0x460)? & 0x4 != 0,
+        orphans: u32_at(head, 0x4e8)? != 0 || u32_at(head, 0x464)? & 0x1_0000 != 0,
+        errors: head.get(0x43a)? & 0x2 != 0,
+    })
+}
+
+/// BS_VolID, as DOS and Linux show it.
+fn fat_serial(head: &[u8], at: usize) -> Option<String> {
+    let serial = u32_at(head, at)?;
+    Some(format!("{:04X}-{:04X}", serial >> 16, serial & 0xffff))
 }
 
 /// BPB_TotSec16 or BPB_TotSec32 times BPB_BytsPerSec.

@@ -75,7 +75,7 @@ fn unit_of(stack: NetworkStack) -> &'static str {
 }
 
 /// What `/etc/machine-id` says (machine-id(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MachineId {
     /// No such file: the next boot is a first boot.

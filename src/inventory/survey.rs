@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::error::InventoryError;
-use super::probe::{Filesystem, Probe, probe};
+use super::probe::{Filesystem, Left, Probe, probe};
 use super::signs::{self, MachineId};
 use super::types::{Arch, FirstBootHook, Inventory, NetworkStack, Release};
 use crate::disk::block::BlockRead;
@@ -19,7 +19,7 @@ use crate::fs::path::FsPath;
 use crate::fs::volume::Volume;
 
 /// What was found on a disk.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Survey {
     /// Size in bytes.
     pub size: u64,
@@ -39,7 +39,7 @@ pub struct Survey {
 }
 
 /// A partition table in a few words.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableSummary {
     /// Which kind.
     pub kind: TableKind,
@@ -52,7 +52,7 @@ pub struct TableSummary {
 }
 
 /// A partition, or a filesystem found without one.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PartitionSummary {
     /// Its number in the table.
     pub number: Option<u32>,
@@ -68,6 +68,10 @@ pub struct PartitionSummary {
     pub filesystem: Filesystem,
     /// The filesystem's label.
     pub label: Option<String>,
+    /// The filesystem's own identity: ext4's UUID, FAT's serial number.
+    pub uuid: Option<String>,
+    /// How ext4 says that it was left.
+    pub left: Option<Left>,
     /// Bytes in use, for FAT and ext4.
     pub used: Option<u64>,
     /// Bytes free, for FAT and ext4.
@@ -77,7 +81,7 @@ pub struct PartitionSummary {
 }
 
 /// A system that can be baked, or was.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// What it calls itself.
     pub name: String,
@@ -193,6 +197,8 @@ fn describe(image: &Arc<dyn BlockRead>, partition: Option<&Partition>, range: By
         name: partition.and_then(|partition| partition.name.clone()).filter(|name| !name.is_empty()),
         filesystem: Filesystem::Unknown,
         label: None,
+        uuid: None,
+        left: None,
         used: None,
         free: None,
         problem: None,
@@ -201,6 +207,8 @@ fn describe(image: &Arc<dyn BlockRead>, partition: Option<&Partition>, range: By
         Ok(found) => {
             described.filesystem = found.filesystem;
             described.label = found.label;
+            described.uuid = found.uuid;
+            described.left = found.left;
         }
         Err(error) => described.problem = Some(error.to_string()),
     }

@@ -74,7 +74,7 @@ pub enum NetworkStack {
 }
 
 /// The vendor's first-boot hook, as the kernel command line names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FirstBootHook {
     /// `init=/usr/lib/raspi-config/init_resize.sh`

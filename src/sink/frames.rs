@@ -77,6 +77,14 @@ impl FrameMaker {
         }
         self.compressor.compress(&self.raw).map_err(failed)
     }
+
+    /// The frame of these bytes.
+    ///
+    /// # Errors
+    /// When zstd refuses.
+    pub fn compress(&mut self, raw: &[u8]) -> io::Result<Vec<u8>> {
+        self.compressor.compress(raw)
+    }
 }
 
 /// The compressed frames of one base image.

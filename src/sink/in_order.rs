@@ -4,30 +4,28 @@ use std::num::NonZero;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::error::SinkError;
-
 /// Finished pieces a thread may have waiting to be taken: what bounds the memory.
 pub(super) const WAITING: usize = 2;
 
 /// As many threads as there are cores to run them.
-pub(super) fn cores() -> NonZero<usize> {
+pub(crate) fn cores() -> NonZero<usize> {
     thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN)
 }
 
 /// Calls `make` for every number below `count` on `threads` threads, each with a context of its own, and
 /// `take` with the results in rising order on this thread. The first error in that order ends it.
-pub(super) fn in_order<C, T: Send>(
+pub(crate) fn in_order<C, T: Send, E: Send>(
     count: usize,
     threads: NonZero<usize>,
-    context: impl Fn() -> Result<C, SinkError> + Sync,
-    make: impl Fn(&mut C, usize) -> Result<T, SinkError> + Sync,
-    mut take: impl FnMut(T) -> Result<(), SinkError>,
-) -> Result<(), SinkError> {
+    context: impl Fn() -> Result<C, E> + Sync,
+    make: impl Fn(&mut C, usize) -> Result<T, E> + Sync,
+    mut take: impl FnMut(T) -> Result<(), E>,
+) -> Result<(), E> {
     let threads = threads.get().min(count.max(1));
     thread::scope(|scope| {
         // Thread `t` makes pieces t, t + threads, …: whose turn it is follows from the piece's number.
         let (context, make) = (&context, &make);
-        let queues: Vec<Receiver<Result<T, SinkError>>> = (0..threads)
+        let queues: Vec<Receiver<Result<T, E>>> = (0..threads)
             .map(|first| {
                 let (sender, receiver) = sync_channel(WAITING);
                 scope.spawn(move || work(&sender, (first..count).step_by(threads), context, make));
@@ -44,11 +42,11 @@ pub(super) fn in_order<C, T: Send>(
 }
 
 /// Makes pieces until there are no more, one fails, or nobody takes them any more.
-fn work<C, T>(
-    sender: &SyncSender<Result<T, SinkError>>,
+fn work<C, T, E>(
+    sender: &SyncSender<Result<T, E>>,
     pieces: impl Iterator<Item = usize>,
-    context: impl Fn() -> Result<C, SinkError>,
-    make: impl Fn(&mut C, usize) -> Result<T, SinkError>,
+    context: impl Fn() -> Result<C, E>,
+    make: impl Fn(&mut C, usize) -> Result<T, E>,
 ) {
     let mut context = match context() {
         Ok(context) => context,
@@ -86,7 +84,7 @@ mod tests {
                     |(), piece| Ok(piece * 10),
                     |made| {
                         taken.push(made);
-                        Ok(())
+                        Ok::<(), Interrupted>(())
                     },
                 )
                 .unwrap();
@@ -122,9 +120,9 @@ mod tests {
             NonZero::new(2).unwrap(),
             || Ok(()),
             |(), piece| Ok(piece),
-            |piece| if piece == 5 { Err(Interrupted.into()) } else { Ok(()) },
+            |piece| if piece == 5 { Err(Interrupted) } else { Ok(()) },
         )
         .unwrap_err();
-        assert!(matches!(error, SinkError::Interrupted(_)));
+        assert_eq!(error, Interrupted);
     }
 }

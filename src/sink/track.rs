@@ -9,7 +9,7 @@ const STEP: u64 = 1 << 20;
 const STEPS: u64 = 500;
 
 /// A phase that is under way; its end is told when it is dropped.
-pub(super) struct Track<'a> {
+pub(crate) struct Track<'a> {
     progress: &'a dyn Progress,
     phase: Phase,
     subject: String,
@@ -18,7 +18,7 @@ pub(super) struct Track<'a> {
 }
 
 impl<'a> Track<'a> {
-    pub(super) fn start(
+    pub(crate) fn start(
         progress: &'a dyn Progress,
         phase: Phase,
         subject: impl Into<String>,
@@ -29,13 +29,22 @@ impl<'a> Track<'a> {
         track
     }
 
-    pub(super) fn advance(&self, done: u64) {
+    pub(crate) fn advance(&self, done: u64) {
         let step = STEP.max(self.total / STEPS);
         if done < self.total && done.saturating_sub(self.told.get()) < step {
             return;
         }
         self.told.set(done);
         self.progress.event(Event::Advance { phase: self.phase, subject: self.subject.clone(), done });
+    }
+
+    /// As [`advance`](Self::advance), of work whose result has taken `stored` bytes so far.
+    pub(crate) fn advance_storing(&self, done: u64, stored: u64) {
+        let before = self.told.get();
+        self.advance(done);
+        if self.told.get() != before {
+            self.progress.event(Event::Stored { phase: self.phase, subject: self.subject.clone(), stored });
+        }
     }
 }
 

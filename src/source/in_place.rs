@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::error::SourceError;
 use super::format::{Content, Format, HEAD, Packing, furthest_partition_end, recognise};
+use super::hash::sha256_of;
 use super::stamp::Stamp;
 use super::unpack::{SIZE_LIMIT, cut_short};
 use super::{open_file, read_head};
 use crate::disk::block::BlockRead;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
 use crate::seekable::{SeekableError, SeekableZst};
 
 /// An image in a seekable zstd file.
@@ -27,13 +30,29 @@ impl fmt::Debug for InPlace {
 }
 
 /// What a file was when it was opened.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Unchanged {
     path: PathBuf,
     stamp: Stamp,
 }
 
 impl Unchanged {
+    /// Its size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.stamp.size()
+    }
+
+    /// The SHA-256 of all of it, which is read.
+    ///
+    /// # Errors
+    /// As [`Unchanged::check`], when it cannot be read, or on an interrupt.
+    pub fn sha256(&self, progress: &dyn Progress, interrupt: &Interrupt) -> Result<[u8; 32], SourceError> {
+        let (file, _) = open_file(&self.path)?;
+        let digest = sha256_of(&file, &self.path, progress, interrupt)?;
+        self.check().map(|()| digest)
+    }
+
     /// Checks that the file is the one that was opened, unwritten to: to be asked before a result made from it is
     /// handed over.
     ///
@@ -89,6 +108,9 @@ pub fn open_in_place(path: &Path) -> Result<Option<InPlace>, SourceError> {
     }
     match furthest_partition_end(&head).filter(|end| *end > size) {
         Some(needed) => Err(cut_short(path, size, needed)),
-        None => Ok(Some(InPlace { image, file: Unchanged { path: path.to_owned(), stamp: Stamp::of(&metadata) } })),
+        None => Ok(Some(InPlace {
+            image,
+            file: Unchanged { path: path.to_owned(), stamp: Stamp::of(&metadata) },
+        })),
     }
 }

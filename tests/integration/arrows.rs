@@ -34,12 +34,14 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("prove", &["disk", "fs", "interrupt", "inventory", "plan", "progress"]),
     ("device", &["error"]),
     ("sink", &["cow", "device", "disk", "error", "interrupt", "progress", "seekable"]),
+    ("backup", &["disk", "error", "interrupt", "inventory", "progress", "seekable", "sink", "source"]),
     ("cli", &["config", "error", "fetch", "inventory", "progress"]),
     (
         "commands",
         &[
             "apply",
             "audit",
+            "backup",
             "check",
             "cli",
             "config",

@@ -9,12 +9,7 @@ use super::super::context::Context;
 use super::original::Original;
 
 /// The image as the card will hold it.
-pub(super) fn fit(
-    context: &Context,
-    original: &Original,
-    card: u64,
-    as_is: bool,
-) -> anyhow::Result<Fitted> {
+pub(super) fn fit(context: &Context, original: &Original, card: u64, as_is: bool) -> anyhow::Result<Fitted> {
     // Fitting makes no inodes, whose generations would be derived from a seed.
     let stamp = Stamp { time: context.bake_time()?, generation_seed: [0; 32] };
     let request =

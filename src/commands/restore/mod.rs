@@ -25,7 +25,7 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> anyhow::Result<()> {
     let Fitted { image, fit, notes } = fitting::fit(context, &original, card_size, args.as_is)?;
     fitting::announce(context, &fit, &notes);
     // From here on `image` is what the card will hold. It may be changed further; the original never is.
-    let known = original.used_of(&image);
+    let known = original.used_of(&image, &fit);
     let vouch = Box::new(|| original.whole());
     let ready = Ready::new(context, original.name(), Arc::new(image), known, vouch, &args.card)?;
     let cards = looked.into_iter().map(|looked| (looked, ready.becomes())).collect();

@@ -9,12 +9,7 @@ use crate::fit::Fit;
 use super::super::context::Context;
 use super::super::writing::{HEADING, Ready, Written, row};
 
-pub(super) fn tell(
-    context: &Context,
-    ready: &Ready<'_>,
-    written: &Written,
-    fit: &Fit,
-) -> anyhow::Result<()> {
+pub(super) fn tell(context: &Context, ready: &Ready<'_>, written: &Written, fit: &Fit) -> anyhow::Result<()> {
     let (what, device, report) = (ready.becomes().what, &written.flashed.device, &written.flashed.report);
     if context.common.json {
         return print(format_args!(

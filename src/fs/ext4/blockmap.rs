@@ -63,7 +63,8 @@ impl Collector<'_> {
 }
 
 impl<D: BlockRead> Store<D> {
-    fn fan(&self) -> u64 {
+    /// Block numbers in a block.
+    pub(super) fn fan(&self) -> u64 {
         u64::from(self.geometry.block_size / 4)
     }
 

@@ -78,6 +78,11 @@ impl Checksums {
     }
 }
 
+/// Of the entries of a block of the orphan file; `seed` is that of the file's inode.
+pub(super) fn of_orphan_block(seed: u32, number: u64, entries: &[u8]) -> u32 {
+    crc32c(crc32c(seed, &number.to_le_bytes()), entries)
+}
+
 /// Puts the checksum of `block[..at]` at `at`: tails of extent blocks (4 bytes).
 pub(super) fn seal(seed: u32, block: &mut [u8], covered: usize, at: usize) {
     let sum = crc32c(seed, &block[..covered]);

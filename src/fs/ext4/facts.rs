@@ -42,18 +42,8 @@ impl<D: BlockRead> Ext4Facts<D> {
 
     pub(super) fn open_for(device: D, purpose: Purpose) -> Result<Self, FsError> {
         let facts = Self { store: Store::open(device, purpose)? };
-        facts.check_journal()?;
+        facts.store.check_journal_is_empty()?;
         Ok(facts)
-    }
-
-    /// Refuses a journal with something in it although the superblock says it is clean: the next mount would
-    /// throw it away, e2fsck might not.
-    fn check_journal(&self) -> Result<(), FsError> {
-        if self.store.journal()?.is_some_and(|journal| !journal.is_empty()) {
-            let why = "its journal holds transactions; boot it once or run e2fsck on it".to_owned();
-            return Err(FsError::NotClean { why });
-        }
-        Ok(())
     }
 
     /// Refuses what can be looked at but not edited: features that matter only to writers.

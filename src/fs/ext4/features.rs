@@ -8,6 +8,7 @@ pub(super) const COMPAT_RESIZE_INODE: u32 = 0x10;
 pub(super) const COMPAT_DIR_INDEX: u32 = 0x20;
 pub(super) const COMPAT_SPARSE_SUPER2: u32 = 0x200;
 const COMPAT_FAST_COMMIT: u32 = 0x400;
+pub(super) const COMPAT_ORPHAN_FILE: u32 = 0x1000;
 
 pub(super) const INCOMPAT_FILETYPE: u32 = 0x2;
 pub(super) const INCOMPAT_RECOVER: u32 = 0x4;
@@ -117,6 +118,8 @@ pub(super) enum Purpose {
     Read,
     /// Changing it.
     Edit,
+    /// Changing it, after what was left undone on it was done.
+    Recover,
     /// Only listing which blocks are in use.
     Survey,
 }
@@ -150,7 +153,7 @@ impl Features {
         }
         // bigalloc changes what a bit of a bitmap means, so it matters to readers of bitmaps too.
         refuse(self.ro_compat & RO_BIGALLOC, RO_NAMES, "ro_compat")?;
-        if purpose == Purpose::Edit {
+        if purpose != Purpose::Read {
             refuse(self.ro_compat & !RO_ACCEPTED, RO_NAMES, "ro_compat")?;
             if self.has_compat(COMPAT_FAST_COMMIT) {
                 return Err(FsError::unsupported(with_way_out("fast_commit")));

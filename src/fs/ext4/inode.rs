@@ -15,6 +15,7 @@ const SIZE_LO: usize = 0x4;
 const ATIME: usize = 0x8;
 const CTIME: usize = 0xc;
 const MTIME: usize = 0x10;
+const DTIME: usize = 0x14;
 const GID: usize = 0x18;
 const LINKS: usize = 0x1a;
 const BLOCKS_LO: usize = 0x1c;
@@ -158,6 +159,16 @@ impl Inode {
 
     pub(super) fn set_links(&mut self, links: u16) {
         put_u16(&mut self.raw, LINKS, links);
+    }
+
+    /// The inode behind this one in the chain of orphans, which uses the time of deletion; 0 at its end.
+    pub(super) fn next_orphan(&self) -> u32 {
+        u32_at(&self.raw, DTIME)
+    }
+
+    /// Takes it out of the chain of orphans.
+    pub(super) fn clear_next_orphan(&mut self) {
+        put_u32(&mut self.raw, DTIME, 0);
     }
 
     pub(super) fn flags(&self) -> u32 {

@@ -1,29 +1,60 @@
-//! What a journal holds that was not written to its place yet (Documentation/filesystems/ext4/journal.rst).
-//! All its numbers are big-endian. Nothing is replayed here; who wants to know what will be in use after the
-//! next mount looks at the copies.
+//! The journal: its superblock, and where its blocks lie (Documentation/filesystems/ext4/journal.rst). All its
+//! numbers are big-endian. `log` knows what stands in it, `replay` brings that to its place.
 
 use super::super::error::FsError;
-use super::bytes::join;
+use super::checksum::crc32c;
 use super::features::COMPAT_HAS_JOURNAL;
+use super::geometry::Geometry;
 use super::inode::Inode;
 use super::store::Store;
-use crate::disk::block::BlockRead;
+use crate::disk::block::{BlockRead, BlockWrite};
 
-const MAGIC: u32 = 0xc03b_3998;
-const DESCRIPTOR: u32 = 1;
-const COMMIT: u32 = 2;
-const REVOKE: u32 = 5;
-/// Bytes of the header that every block of the journal but copies begins with.
-const HEADER: usize = 12;
+/// First in every block of the journal but copies.
+pub(super) const MAGIC: u32 = 0xc03b_3998;
 
+/// The second version of the superblock; the first has no features.
+const SUPERBLOCK_V2: u32 = 4;
+
+const KIND: usize = 0x4;
+const BLOCK_SIZE: usize = 0xc;
+const BLOCKS: usize = 0x10;
+const FIRST: usize = 0x14;
+const SEQUENCE: usize = 0x18;
+const START: usize = 0x1c;
+const ERRNO: usize = 0x20;
+const COMPAT: usize = 0x24;
+const INCOMPAT: usize = 0x28;
+const UUID: usize = 0x30;
+const CHECKSUM_TYPE: usize = 0x50;
+const CHECKSUM: usize = 0xfc;
+/// Bytes of the superblock; every block is at least as long.
+const SUPERBLOCK: usize = 1024;
+
+/// crc32c, the only one that goes with `csum_v2` and `csum_v3`.
+const CHECKSUM_CRC32C: u8 = 4;
+
+const COMPAT_CHECKSUM: u32 = 0x1;
+const INCOMPAT_REVOKE: u32 = 0x1;
 const INCOMPAT_64BIT: u32 = 0x2;
+const INCOMPAT_ASYNC_COMMIT: u32 = 0x4;
 const INCOMPAT_CSUM_V2: u32 = 0x8;
 const INCOMPAT_CSUM_V3: u32 = 0x10;
 const INCOMPAT_FAST_COMMIT: u32 = 0x20;
+const KNOWN: u32 =
+    INCOMPAT_REVOKE | INCOMPAT_64BIT | INCOMPAT_ASYNC_COMMIT | INCOMPAT_CSUM_V2 | INCOMPAT_CSUM_V3;
 
-const TAG_ESCAPED: u32 = 0x1;
-const TAG_SAME_UUID: u32 = 0x2;
-const TAG_LAST: u32 = 0x8;
+/// How the log is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogSums {
+    /// Not at all.
+    None,
+    /// Commit blocks hold a checksum of their transaction (`checksum`).
+    Commits,
+    /// Every block but copies, and 16 bits of every copy (`csum_v2`).
+    V2,
+    /// Every block (`csum_v3`).
+    V3,
+}
 
 /// A journal, by its own superblock.
 pub(super) struct Journal {
@@ -32,76 +63,137 @@ pub(super) struct Journal {
     /// Blocks in the journal.
     blocks: u32,
     /// The first block of the log, which it goes on from behind its last.
-    first: u32,
-    sequence: u32,
+    pub(super) first: u32,
+    /// The number of the transaction at `start`.
+    pub(super) sequence: u32,
     /// Where the log begins; 0 when there is nothing in it.
-    start: u32,
+    pub(super) start: u32,
+    compat: u32,
     incompat: u32,
+    /// The first block's bytes.
+    head: Vec<u8>,
 }
 
 impl Journal {
+    /// Takes the first block's bytes.
+    fn parse(inode: Inode, head: Vec<u8>) -> Result<Self, FsError> {
+        if be32(&head, 0) != MAGIC {
+            return Err(FsError::corrupt("the journal has no superblock; run e2fsck"));
+        }
+        let feature = |at| if be32(&head, KIND) == SUPERBLOCK_V2 { be32(&head, at) } else { 0 };
+        Ok(Self {
+            inode,
+            block_size: be32(&head, BLOCK_SIZE),
+            blocks: be32(&head, BLOCKS),
+            first: be32(&head, FIRST),
+            sequence: be32(&head, SEQUENCE),
+            start: be32(&head, START),
+            compat: feature(COMPAT),
+            incompat: feature(INCOMPAT),
+            head,
+        })
+    }
+
     /// Whether everything is in its place.
     pub(super) fn is_empty(&self) -> bool {
         self.start == 0
     }
 
-    fn has(&self, bit: u32) -> bool {
-        self.incompat & bit != 0
+    /// Whether block numbers have 64 bits.
+    pub(super) fn is_wide(&self) -> bool {
+        self.has(INCOMPAT_64BIT)
     }
 
-    /// Bytes of a tag without a UUID: `journal_tag_bytes` in the kernel's `fs/jbd2/journal.c`.
-    fn tag_len(&self) -> usize {
-        match (self.has(INCOMPAT_CSUM_V3), self.has(INCOMPAT_CSUM_V2), self.has(INCOMPAT_64BIT)) {
-            (true, _, _) => 16,
-            (false, true, true) => 14,
-            (false, true, false) => 10,
-            (false, false, true) => 12,
-            (false, false, false) => 8,
+    /// How the log is protected.
+    pub(super) fn sums(&self) -> LogSums {
+        if self.has(INCOMPAT_CSUM_V3) {
+            LogSums::V3
+        } else if self.has(INCOMPAT_CSUM_V2) {
+            LogSums::V2
+        } else if self.compat & COMPAT_CHECKSUM != 0 {
+            LogSums::Commits
+        } else {
+            LogSums::None
         }
     }
 
-    /// What a descriptor block says of the blocks that follow it.
-    fn tags(&self, block: &[u8]) -> Vec<Tag> {
-        let checked = self.has(INCOMPAT_CSUM_V2) || self.has(INCOMPAT_CSUM_V3);
-        let end = block.len() - if checked { 4 } else { 0 };
-        let (mut tags, mut at, len) = (Vec::new(), HEADER, self.tag_len());
-        while at + len <= end {
-            let (flags, high) = if self.has(INCOMPAT_CSUM_V3) {
-                (be32(block, at + 4), be32(block, at + 8))
-            } else {
-                let high = if self.has(INCOMPAT_64BIT) { be32(block, at + 8) } else { 0 };
-                (be32(block, at + 4) & 0xffff, high)
-            };
-            let target = join(be32(block, at), if self.has(INCOMPAT_64BIT) { high } else { 0 });
-            tags.push(Tag { target, escaped: flags & TAG_ESCAPED != 0 });
-            if flags & TAG_LAST != 0 {
-                break;
-            }
-            at += len + if flags & TAG_SAME_UUID == 0 { 16 } else { 0 };
-        }
-        tags
+    /// Whether descriptors, revoke blocks and commit blocks hold a checksum of themselves.
+    pub(super) fn has_sealed_records(&self) -> bool {
+        matches!(self.sums(), LogSums::V2 | LogSums::V3)
+    }
+
+    /// What the checksums of the log start from.
+    pub(super) fn seed(&self) -> u32 {
+        crc32c(!0, &self.head[UUID..UUID + 16])
+    }
+
+    /// Blocks that the log can fill.
+    pub(super) fn log_blocks(&self) -> u32 {
+        self.blocks.saturating_sub(self.first)
     }
 
     /// The block of the log behind another.
-    fn after(&self, block: u32) -> u32 {
+    pub(super) fn after(&self, block: u32) -> u32 {
         if block + 1 >= self.blocks { self.first } else { block + 1 }
+    }
+
+    /// Refuses a log that cannot be followed.
+    pub(super) fn check_log(&self, geometry: &Geometry) -> Result<(), FsError> {
+        if self.has(INCOMPAT_FAST_COMMIT) {
+            return Err(FsError::unsupported("fast commits in a journal that was not replayed"));
+        }
+        let (first, start, blocks) = (self.first, self.start, self.blocks);
+        if self.block_size != geometry.block_size
+            || self.incompat & !KNOWN != 0
+            || u64::from(blocks) > geometry.blocks
+            || !(1..blocks).contains(&first)
+            || !(first..blocks).contains(&start)
+        {
+            return Err(FsError::corrupt(format!(
+                "the journal's superblock says blocks of {} bytes, {first} to {blocks}, start {start}, features {:#x}",
+                self.block_size, self.incompat
+            )));
+        }
+        Ok(())
+    }
+
+    /// Refuses a journal that cannot be replayed, or must not be.
+    pub(super) fn check_replayable(&self) -> Result<(), FsError> {
+        let (compat, incompat) = (self.compat, self.incompat);
+        let kinds = [compat & COMPAT_CHECKSUM, incompat & INCOMPAT_CSUM_V2, incompat & INCOMPAT_CSUM_V3];
+        if kinds.iter().filter(|bit| **bit != 0).count() > 1 {
+            return Err(FsError::corrupt(format!(
+                "the journal's superblock names two kinds of checksums, features {compat:#x} and {incompat:#x}"
+            )));
+        }
+        if self.has_sealed_records() {
+            if self.head[CHECKSUM_TYPE] != CHECKSUM_CRC32C {
+                let kind = self.head[CHECKSUM_TYPE];
+                return Err(FsError::unsupported(format!("checksum type {kind} in the journal")));
+            }
+            if be32(&self.head, CHECKSUM) != superblock_sum(&self.head) {
+                return Err(FsError::corrupt("the journal superblock's checksum does not match; run e2fsck"));
+            }
+        }
+        if self.has(INCOMPAT_ASYNC_COMMIT) {
+            return Err(FsError::unsupported("journal_async_commit in a journal that was not replayed"));
+        }
+        if be32(&self.head, ERRNO) != 0 {
+            let why = "its journal holds the note of an error; run e2fsck -f on it".to_owned();
+            return Err(FsError::NotClean { why });
+        }
+        Ok(())
+    }
+
+    fn has(&self, bit: u32) -> bool {
+        self.incompat & bit != 0
     }
 }
 
-struct Tag {
-    target: u64,
-    escaped: bool,
-}
-
-/// A block's copy in the journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Logged {
-    /// The block it belongs to.
-    pub(super) target: u64,
-    /// Where in the journal it is.
-    at: u32,
-    /// Its first four bytes are the journal's magic number, and were zeroed.
-    escaped: bool,
+/// The checksum of a journal's superblock, its own field taken as zero.
+fn superblock_sum(head: &[u8]) -> u32 {
+    let sum = crc32c(crc32c(!0, &head[..CHECKSUM]), &[0; 4]);
+    crc32c(sum, &head[CHECKSUM + 4..SUPERBLOCK])
 }
 
 impl<D: BlockRead> Store<D> {
@@ -115,100 +207,69 @@ impl<D: BlockRead> Store<D> {
             return Err(FsError::unsupported("a journal on another device"));
         }
         let inode = self.read_inode(number)?;
-        let head = self.journal_block(&inode, 0)?;
-        if be32(&head, 0) != MAGIC {
-            return Err(FsError::corrupt("the journal has no superblock; run e2fsck"));
-        }
-        let journal = Journal {
-            inode,
-            block_size: be32(&head, 0xc),
-            blocks: be32(&head, 0x10),
-            first: be32(&head, 0x14),
-            sequence: be32(&head, 0x18),
-            start: be32(&head, 0x1c),
-            // Version 1 has no features.
-            incompat: if be32(&head, 4) == 4 { be32(&head, 0x28) } else { 0 },
-        };
-        Ok(Some(journal))
+        let head = self.block_of_journal(&inode, 0)?;
+        Journal::parse(inode, head).map(Some)
     }
 
-    /// Shows the copies in a journal, oldest first, those of a transaction that was cut off included.
-    pub(super) fn walk_journal(
-        &self,
-        journal: &Journal,
-        visit: &mut dyn FnMut(Logged) -> Result<(), FsError>,
-    ) -> Result<(), FsError> {
-        if journal.is_empty() {
-            return Ok(());
-        }
-        if journal.has(INCOMPAT_FAST_COMMIT) {
-            return Err(FsError::unsupported("fast commits in a journal that was not replayed"));
-        }
-        let (first, start, blocks) = (journal.first, journal.start, journal.blocks);
-        let known = INCOMPAT_64BIT | INCOMPAT_CSUM_V2 | INCOMPAT_CSUM_V3 | 0x1 | 0x4;
-        if journal.block_size != self.geometry.block_size
-            || journal.incompat & !known != 0
-            || u64::from(blocks) > self.geometry.blocks
-            || !(1..blocks).contains(&first)
-            || !(first..blocks).contains(&start)
-        {
-            return Err(FsError::corrupt(format!(
-                "the journal's superblock says blocks of {} bytes, {first} to {blocks}, start {start}, features {:#x}",
-                journal.block_size, journal.incompat
-            )));
-        }
-        self.walk_log(journal, visit)
-    }
-
-    /// Follows the log until something else than its next block stands there; a log that fills its place
-    /// ends where it began.
-    fn walk_log(
-        &self,
-        journal: &Journal,
-        visit: &mut dyn FnMut(Logged) -> Result<(), FsError>,
-    ) -> Result<(), FsError> {
-        let (mut at, mut sequence, mut left) = (journal.start, journal.sequence, journal.blocks);
-        while left > 0 {
-            let block = self.journal_block(&journal.inode, at)?;
-            if be32(&block, 0) != MAGIC || be32(&block, 8) != sequence {
-                break;
-            }
-            (at, left) = (journal.after(at), left - 1);
-            match be32(&block, 4) {
-                DESCRIPTOR => {
-                    for tag in journal.tags(&block) {
-                        if left == 0 {
-                            break;
-                        }
-                        visit(Logged { target: tag.target, at, escaped: tag.escaped })?;
-                        (at, left) = (journal.after(at), left - 1);
-                    }
-                }
-                COMMIT => sequence = sequence.wrapping_add(1),
-                REVOKE => {}
-                _ => break,
-            }
+    /// Refuses a journal with something in it although the superblock says it is clean: the next mount would
+    /// throw it away, e2fsck might not.
+    pub(super) fn check_journal_is_empty(&self) -> Result<(), FsError> {
+        if self.journal()?.is_some_and(|journal| !journal.is_empty()) {
+            let why = "its journal holds transactions; boot it once or run e2fsck on it".to_owned();
+            return Err(FsError::NotClean { why });
         }
         Ok(())
     }
 
-    /// The bytes of a copy.
-    pub(super) fn read_logged(&self, journal: &Journal, logged: &Logged) -> Result<Vec<u8>, FsError> {
-        let mut bytes = self.journal_block(&journal.inode, logged.at)?;
-        if logged.escaped {
-            bytes[..4].copy_from_slice(&MAGIC.to_be_bytes());
-        }
-        Ok(bytes)
+    /// Reads a block of the journal.
+    pub(super) fn journal_block(&self, journal: &Journal, at: u32) -> Result<Vec<u8>, FsError> {
+        self.block_of_journal(&journal.inode, at)
     }
 
-    fn journal_block(&self, inode: &Inode, at: u32) -> Result<Vec<u8>, FsError> {
-        let block = self
-            .block_of(inode, u64::from(at))?
-            .ok_or_else(|| FsError::corrupt(format!("block {at} of the journal is missing; run e2fsck")))?;
+    /// Where the journal and its map lie, as first block and length, in rising order.
+    pub(super) fn blocks_of_journal(&self, journal: &Journal) -> Result<Vec<(u64, u64)>, FsError> {
+        let mut runs = Vec::new();
+        self.walk_map(&journal.inode, &mut |piece| {
+            runs.push(piece.run());
+            Ok(())
+        })?;
+        runs.sort_unstable();
+        Ok(runs)
+    }
+
+    fn block_of_journal(&self, inode: &Inode, at: u32) -> Result<Vec<u8>, FsError> {
+        let block = self.place_in_journal(inode, at)?;
         self.read_block(block, || "the journal".to_owned())
+    }
+
+    fn place_in_journal(&self, inode: &Inode, at: u32) -> Result<u64, FsError> {
+        self.block_of(inode, u64::from(at))?
+            .ok_or_else(|| FsError::corrupt(format!("block {at} of the journal is missing; run e2fsck")))
     }
 }
 
-fn be32(bytes: &[u8], at: usize) -> u32 {
+impl<D: BlockWrite> Store<D> {
+    /// Leaves a journal with nothing in it, whose next transaction has the number `sequence`.
+    pub(super) fn empty_journal(&mut self, journal: &Journal, sequence: u32) -> Result<(), FsError> {
+        let mut head = journal.head.clone();
+        for (at, value) in [(START, 0), (SEQUENCE, sequence)] {
+            put_be32(&mut head, at, value);
+        }
+        if journal.has_sealed_records() {
+            let sum = superblock_sum(&head);
+            put_be32(&mut head, CHECKSUM, sum);
+        }
+        let block = self.place_in_journal(&journal.inode, 0)?;
+        self.write_block(block, &head)
+    }
+}
+
+/// The 32-bit number at `at`.
+pub(super) fn be32(bytes: &[u8], at: usize) -> u32 {
     u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+/// Stores a 32-bit number at `at`.
+fn put_be32(bytes: &mut [u8], at: usize, value: u32) {
+    bytes[at..at + 4].copy_from_slice(&value.to_be_bytes());
 }

@@ -228,7 +228,7 @@ impl<D: BlockWrite> Ext4Editor<D> {
             dir.set_links(dir.links() - 1);
         }
         self.drop_name(dir, path)?;
-        self.destroy(old)
+        self.store_mut().destroy(old)
     }
 
     /// Adds the new name first: while it is added, the old one may move.
@@ -248,18 +248,11 @@ impl<D: BlockWrite> Ext4Editor<D> {
     /// One name less leads to an inode; without any it goes, with all it has.
     pub(super) fn unlink(&mut self, mut inode: Inode) -> Result<(), FsError> {
         if inode.links() <= 1 {
-            return self.destroy(inode);
+            return self.store_mut().destroy(inode);
         }
         inode.set_links(inode.links() - 1);
         inode.set_ctime(self.stamp.time);
         self.store_mut().write_inode(&mut inode)
-    }
-
-    fn destroy(&mut self, mut inode: Inode) -> Result<(), FsError> {
-        let store = self.store_mut();
-        store.release_map(&inode)?;
-        store.release_attributes(&mut inode)?;
-        store.release_inode(inode.number, inode.is_dir())
     }
 }
 

@@ -16,6 +16,16 @@ pub(super) enum Piece {
     Tree(u64),
 }
 
+impl Piece {
+    /// Its first block, and how many it has.
+    pub(super) fn run(self) -> (u64, u64) {
+        match self {
+            Self::Data(extent) => (extent.start, u64::from(extent.len)),
+            Self::Tree(block) => (block, 1),
+        }
+    }
+}
+
 impl<D: BlockRead> Store<D> {
     /// Shows every piece of an inode's map, content in the file's order; nothing when it has none.
     pub(super) fn walk_map(
@@ -61,19 +71,6 @@ impl<D: BlockWrite> Store<D> {
         inode.set_blocks(inode.blocks(size) + 1 + tree, size);
         inode.set_size((u64::from(logical) + 1) * u64::from(size));
         Ok(block)
-    }
-
-    /// Gives back all blocks of an inode's map; neither map nor inode is touched.
-    pub(super) fn release_map(&mut self, inode: &Inode) -> Result<(), FsError> {
-        let mut runs = Vec::new();
-        self.walk_map(inode, &mut |piece| {
-            runs.push(match piece {
-                Piece::Data(extent) => (extent.start, extent.len),
-                Piece::Tree(block) => (block, 1),
-            });
-            Ok(())
-        })?;
-        runs.into_iter().try_for_each(|(start, len)| self.release(start, u64::from(len)))
     }
 
     /// Where an inode's first blocks are looked for: at the start of its group.

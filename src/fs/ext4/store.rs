@@ -40,8 +40,10 @@ impl<D: BlockRead> Store<D> {
         device.read_at(superblock::OFFSET, &mut raw)?;
         let superblock = Superblock::parse(raw)?;
         superblock.features().check(purpose)?;
-        if purpose != Purpose::Survey {
-            superblock.check_state()?;
+        match purpose {
+            Purpose::Survey => {}
+            Purpose::Recover => superblock.check_trust()?,
+            Purpose::Read | Purpose::Edit => superblock.check_state()?,
         }
         let geometry = superblock.geometry(device.size())?;
         let sums = superblock.checksums();
@@ -157,6 +159,13 @@ impl<D: BlockWrite> Store<D> {
         let offset = self.inode_offset(number)?;
         self.changed = true;
         Ok(self.device.write_at(offset, &vec![0; self.geometry.inode_size as usize])?)
+    }
+
+    /// Counts what is free anew by the descriptors: while it is mounted, the kernel leaves the superblock behind.
+    pub(super) fn recount(&mut self) {
+        self.superblock.set_free_blocks(self.free_blocks());
+        // There are no more than 2^32 inodes, but the counts of damaged descriptors can add up to more.
+        self.superblock.set_free_inodes(u32::try_from(self.free_inodes()).unwrap_or(u32::MAX));
     }
 
     /// Writes bitmaps, descriptors and superblock; nothing at all when nothing changed. `time` becomes the

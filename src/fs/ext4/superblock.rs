@@ -52,11 +52,14 @@ const WANT_EXTRA_ISIZE: usize = 0x15e;
 const FLAGS: usize = 0x160;
 const LOG_GROUPS_PER_FLEX: usize = 0x174;
 const CHECKSUM_TYPE: usize = 0x175;
+/// The fields on errors: `EXT4_S_ERR_START` to `EXT4_S_ERR_END` in the kernel's `fs/ext4/ext4.h`.
+const ERRORS: std::ops::Range<usize> = 0x194..0x200;
 const OVERHEAD: usize = 0x248;
 const BACKUP_GROUPS: usize = 0x24c;
 const CHECKSUM_SEED: usize = 0x270;
 const WTIME_HI: usize = 0x274;
 const MTIME_HI: usize = 0x275;
+const ORPHAN_FILE: usize = 0x280;
 const CHECKSUM: usize = 0x3fc;
 
 const STATE_VALID: u16 = 0x1;
@@ -120,17 +123,57 @@ impl Superblock {
 
     /// Refuses a filesystem whose state says that something else must look at it first.
     pub(super) fn check_state(&self) -> Result<(), FsError> {
-        let not_clean = |why: &str| Err(FsError::NotClean { why: why.to_owned() });
         if self.needs_recovery() {
-            return not_clean("its journal needs recovery; boot it once or run e2fsck on it");
+            return Err(not_clean("its journal needs recovery; boot it once or run e2fsck on it"));
         }
-        if let Some(why) = self.distrust() {
-            return not_clean(why);
-        }
-        if self.u32(LAST_ORPHAN) != 0 || self.features().has_ro(RO_ORPHAN_PRESENT) {
-            return not_clean("it lists orphaned inodes; boot it once or run e2fsck -f on it");
+        self.check_trust()?;
+        if self.has_orphans() {
+            return Err(not_clean("it lists orphaned inodes; boot it once or run e2fsck -f on it"));
         }
         Ok(())
+    }
+
+    /// Refuses a filesystem that only e2fsck can put right.
+    pub(super) fn check_trust(&self) -> Result<(), FsError> {
+        self.distrust().map_or(Ok(()), |why| Err(not_clean(why)))
+    }
+
+    /// Whether it lists inodes that nobody but the kernel used any more.
+    pub(super) fn has_orphans(&self) -> bool {
+        self.last_orphan() != 0 || self.lists_orphans_in_file()
+    }
+
+    /// The first inode of the chain of orphans; 0 without any.
+    pub(super) fn last_orphan(&self) -> u32 {
+        self.u32(LAST_ORPHAN)
+    }
+
+    /// Whether the orphan file may list some.
+    pub(super) fn lists_orphans_in_file(&self) -> bool {
+        self.features().has_ro(RO_ORPHAN_PRESENT)
+    }
+
+    /// The orphan file's inode.
+    pub(super) fn orphan_file(&self) -> u32 {
+        self.u32(ORPHAN_FILE)
+    }
+
+    /// Records that no inode is orphaned.
+    pub(super) fn clear_orphans(&mut self) {
+        self.put(LAST_ORPHAN, 0);
+        let bits = self.u32(RO_COMPAT) & !RO_ORPHAN_PRESENT;
+        self.put(RO_COMPAT, bits);
+    }
+
+    /// Records that the journal was replayed.
+    pub(super) fn clear_recovery(&mut self) {
+        let bits = self.u32(INCOMPAT) & !INCOMPAT_RECOVER;
+        self.put(INCOMPAT, bits);
+    }
+
+    /// Takes over what another superblock knows of errors: the kernel writes that past the journal.
+    pub(super) fn adopt_errors(&mut self, other: &Self) {
+        self.raw[ERRORS].copy_from_slice(&other.raw[ERRORS]);
     }
 
     /// Whether the journal must be replayed before the filesystem is what its owner left.
@@ -336,6 +379,10 @@ impl Superblock {
             self.put(high, high32(value));
         }
     }
+}
+
+fn not_clean(why: &str) -> FsError {
+    FsError::NotClean { why: why.to_owned() }
 }
 
 fn bad(field: &str, value: u32) -> FsError {

@@ -9,13 +9,15 @@
 //! - A filesystem that says of itself that something went wrong counts whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use super::super::error::FsError;
 use super::super::path::FsPath;
 use super::super::usage::{Remark, Usage};
 use super::bitmap::Bitmap;
 use super::features::Purpose;
+use super::journal::Journal;
+use super::log::{Kind, Logged};
 use super::store::Store;
 use super::superblock::{OFFSET, SIZE, Superblock};
 use crate::disk::block::BlockRead;
@@ -78,23 +80,37 @@ impl<D: BlockRead> Store<D> {
         let mut pending = Pending::default();
         let Some(journal) = journal.filter(|journal| !journal.is_empty()) else { return Ok(pending) };
         let records = self.records();
-        let superblock = u64::from(self.geometry.first_data_block);
-        self.walk_journal(&journal, &mut |copy| {
-            pending.blocks += 1;
-            if copy.target == superblock {
-                self.check_logged_superblock(&self.read_logged(&journal, &copy)?)?;
+        self.walk_log(&journal, &mut |record| {
+            if let Kind::Copies(copies) = record.kind {
+                for copy in copies {
+                    self.note_copy(&journal, &copy, &records, &mut pending)?;
+                }
             }
-            let Some((groups, is_bitmap)) = records.get(&copy.target) else { return Ok(()) };
-            pending.groups.extend(groups.clone());
-            if *is_bitmap {
-                let bits = self.geometry.group_blocks(groups.start);
-                let copy = Bitmap::from_bytes(&self.read_logged(&journal, &copy)?, bits);
-                let all = pending.bitmaps.entry(groups.start);
-                all.and_modify(|all| all.absorb(&copy)).or_insert(copy);
-            }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })?;
         Ok(pending)
+    }
+
+    fn note_copy(
+        &self,
+        journal: &Journal,
+        copy: &Logged,
+        records: &BTreeMap<u64, (Range<u32>, bool)>,
+        pending: &mut Pending,
+    ) -> Result<(), FsError> {
+        pending.blocks += 1;
+        if copy.target == u64::from(self.geometry.first_data_block) {
+            self.check_logged_superblock(&self.read_logged(journal, copy)?)?;
+        }
+        let Some((groups, is_bitmap)) = records.get(&copy.target) else { return Ok(()) };
+        pending.groups.extend(groups.clone());
+        if *is_bitmap {
+            let bits = self.geometry.group_blocks(groups.start);
+            let copy = Bitmap::from_bytes(&self.read_logged(journal, copy)?, bits);
+            let all = pending.bitmaps.entry(groups.start);
+            all.and_modify(|all| all.absorb(&copy)).or_insert(copy);
+        }
+        Ok(())
     }
 
     /// The blocks that say what is in use: of which groups, and whether it is a block bitmap.

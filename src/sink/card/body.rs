@@ -40,7 +40,7 @@ impl<M: CardMedium> Work<'_, M> {
         in_order(
             self.layout.pieces.len(),
             IN_FLIGHT,
-            || Ok(()),
+            || Ok::<(), SinkError>(()),
             |(), index| {
                 self.job.interrupt.check()?;
                 let piece = self.layout.pieces[index];

@@ -90,7 +90,7 @@ pub fn check(card: &CardReader, expected: &Expectation<'_>) -> Result<Checked, C
     in_order(
         work.pieces.len(),
         IN_FLIGHT,
-        || Ok(()),
+        || Ok::<(), SinkError>(()),
         |(), index| {
             expected.interrupt.check()?;
             let piece = work.pieces[index];

@@ -72,7 +72,13 @@ impl<'a, M: CardMedium> Work<'a, M> {
             self.read(ranges[index].start(), &mut back)?;
             Ok((index, back))
         };
-        in_order(ranges.len(), IN_FLIGHT, || Ok(()), read, |(index, back)| take(index, &back))
+        in_order(
+            ranges.len(),
+            IN_FLIGHT,
+            || Ok::<(), SinkError>(()),
+            read,
+            |(index, back)| take(index, &back),
+        )
     }
 
     /// Writes a piece, flushes and reads it back; the first byte that differs, if one does.
