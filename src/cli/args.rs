@@ -342,6 +342,12 @@ pub struct RestoreArgs {
     /// Write it unchanged, whatever the card's size
     #[arg(long)]
     pub as_is: bool,
+    /// Give it this node's identity in the place of the captured one
+    #[arg(long, value_name = "NAME", conflicts_with = "as_is")]
+    pub node: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub swarm: SwarmArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub card: CardArgs,

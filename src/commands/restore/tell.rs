@@ -5,11 +5,18 @@ use serde_json::json;
 use crate::cli::print;
 use crate::cli::table::Table;
 use crate::fit::Fit;
+use crate::sink::receipt::Receipt;
 
 use super::super::context::Context;
 use super::super::writing::{HEADING, Ready, Written, row};
 
-pub(super) fn tell(context: &Context, ready: &Ready<'_>, written: &Written, fit: &Fit) -> anyhow::Result<()> {
+pub(super) fn tell(
+    context: &Context,
+    ready: &Ready<'_>,
+    written: &Written,
+    fit: &Fit,
+    receipt: Option<&Receipt>,
+) -> anyhow::Result<()> {
     let (what, device, report) = (ready.becomes().what, &written.flashed.device, &written.flashed.report);
     if context.common.json {
         return print(format_args!(
@@ -26,13 +33,15 @@ pub(super) fn tell(context: &Context, ready: &Ready<'_>, written: &Written, fit:
                 "equal": report.equal(),
                 "mode": report.mode(),
                 "verified": true,
+                "receipt": receipt,
             })
         ));
     }
     if context.common.quiet {
         return Ok(());
     }
-    let mut table = Table::new(["FILE"].into_iter().chain(HEADING.into_iter().skip(1)));
+    let heading = if receipt.is_some() { "NODE" } else { "FILE" };
+    let mut table = Table::new([heading].into_iter().chain(HEADING.into_iter().skip(1)));
     table.row(row(&what, &written.flashed));
     print(table)
 }
