@@ -42,5 +42,5 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> anyhow::Result<()> {
     let target = targets.first().context("no card was confirmed")?;
     let written = ready.write(context, target)?;
     let receipt = node.map(|node| node.keep(context, &written)).transpose()?;
-    tell::tell(context, &ready, &written, &fit, receipt.as_ref())
+    tell::tell(context, &original.name(), &ready, &written, &fit, receipt.as_ref())
 }

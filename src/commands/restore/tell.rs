@@ -12,17 +12,18 @@ use super::super::writing::{HEADING, Ready, Written, row};
 
 pub(super) fn tell(
     context: &Context,
+    file: &str,
     ready: &Ready<'_>,
     written: &Written,
     fit: &Fit,
     receipt: Option<&Receipt>,
 ) -> anyhow::Result<()> {
-    let (what, device, report) = (ready.becomes().what, &written.flashed.device, &written.flashed.report);
+    let (device, report) = (&written.flashed.device, &written.flashed.report);
     if context.common.json {
         return print(format_args!(
             "{:#}\n",
             json!({
-                "file": what,
+                "file": file,
                 "device": device.path,
                 "serial": device.serial,
                 "image_size": report.image_size(),
@@ -42,6 +43,6 @@ pub(super) fn tell(
     }
     let heading = if receipt.is_some() { "NODE" } else { "FILE" };
     let mut table = Table::new([heading].into_iter().chain(HEADING.into_iter().skip(1)));
-    table.row(row(&what, &written.flashed));
+    table.row(row(&ready.becomes().what, &written.flashed));
     print(table)
 }

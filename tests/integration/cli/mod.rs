@@ -13,6 +13,7 @@ mod killed;
 mod observers;
 mod packages;
 mod refused_images;
+mod restore_node;
 mod secrets;
 mod status;
 mod sudo;
