@@ -128,7 +128,9 @@ fn names(line: &str, word: &str) -> bool {
         let (left, right) = (last.next(), next.next());
         let longer = address
             && (left == Some('.') && is_number(last.next()) || right == Some('.') && is_number(next.next()));
-        !is_part(left) && !is_part(right) && !longer
+        // A host's name is the first of its labels: archive.raspberrypi.com is not raspberrypi's.
+        let label = !address && left == Some('.');
+        !is_part(left) && !is_part(right) && !longer && !label
     })
 }
 
@@ -143,6 +145,8 @@ mod tests {
             ("127.0.1.1 pi3", "pi3", true),
             ("pi3.local", "pi3", true),
             ("myhostname = pi3, localhost", "pi3", true),
+            ("http://www.pi3.com/", "pi3", false),
+            ("http://pi3/", "pi3", true),
             ("pi30", "pi3", false),
             ("raspi3", "pi3", false),
             ("pi3-old", "pi3", false),

@@ -31,7 +31,8 @@ use super::look::{another, describe, open};
 const SIGNED: &str = "/etc/pibake/swarm/join_key-cert.pub";
 
 /// Why a captured card has no bake to be compared with.
-const RESTORED: &str = "it was restored from a capture, and no bake is like it; without --fresh its receipt counts";
+const RESTORED: &str =
+    "it was restored from a capture, and no bake is like it; without --fresh its receipt counts";
 
 /// Compares a card with what a bake of now would put into it.
 pub(super) fn compare(context: &Context, args: &VerifyArgs) -> anyhow::Result<Found> {

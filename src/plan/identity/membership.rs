@@ -148,7 +148,8 @@ impl Membership {
             Self::Anew => draft.say("it joins the swarm anew, as a new card would"),
             Self::None => {}
         }
-        if self != Self::Kept {
+        // Its own card may be in a swarm of its user's.
+        if self == Self::Anew || origin.kin != Kin::Itself {
             forget(image, origin, draft);
         }
         if self == Self::Anew && origin.kin != Kin::Itself {

@@ -31,7 +31,8 @@ fn captured(bench: &mut Bench, of: Of) {
     inventory.booted = true;
     if of != Of::Nobody {
         let address = format!("{address}/16");
-        inventory.manifest = Some(json!({ "format": 1, "cluster": "plexi", "node": name, "address": address }));
+        inventory.manifest =
+            Some(json!({ "format": 1, "cluster": "plexi", "node": name, "address": address }));
     }
     let mut root = |path: &str, text: &str| samples::add(inventory, Volume::Root, path, text);
     root("/etc/hostname", &format!("{name}\n"));
@@ -58,7 +59,8 @@ fn captured(bench: &mut Bench, of: Of) {
     let stack = inventory.stack;
     let mut root = |path: &str, text: &str| samples::add(inventory, Volume::Root, path, text);
     if stack == NetworkStack::NetworkManager {
-        let profile = format!("[connection]\ntype=ethernet\ninterface-name=eth0\n[ipv4]\naddress1={address}/16\n");
+        let profile =
+            format!("[connection]\ntype=ethernet\ninterface-name=eth0\n[ipv4]\naddress1={address}/16\n");
         root("/etc/NetworkManager/system-connections/Wired.nmconnection", &profile);
     } else {
         root("/etc/dhcpcd.conf", &format!("hostname\ninterface eth0\nstatic ip_address={address}/16\n"));
@@ -87,7 +89,9 @@ fn swarm_card(role: Role, of: Of) -> Bench {
 
 /// What only a manager has.
 fn with_managers_files(bench: &mut Bench) {
-    for file in ["/usr/lib/pibake/swarm-answer", "/usr/lib/pibake/swarm-once", "/etc/sudoers.d/020_pibake-join"] {
+    for file in
+        ["/usr/lib/pibake/swarm-answer", "/usr/lib/pibake/swarm-once", "/etc/sudoers.d/020_pibake-join"]
+    {
         samples::add(&mut bench.inventory, Volume::Root, file, "");
     }
     samples::add(&mut bench.inventory, Volume::Root, "/etc/pibake/swarm/secrets/greeting", "OLD SECRET");
@@ -141,7 +145,10 @@ fn another_nodes_card_becomes_this_one_on_every_release() {
             assert!(is_removed(&plan, "/etc/NetworkManager/system-connections/Wired.nmconnection"));
         } else {
             let conf = text(&plan, "/etc/dhcpcd.conf");
-            assert!(conf.contains("static ip_address=192.168.0.1/16\n") && !conf.contains("192.168.0.3"), "{conf}");
+            assert!(
+                conf.contains("static ip_address=192.168.0.1/16\n") && !conf.contains("192.168.0.3"),
+                "{conf}"
+            );
         }
         let id = plan.disk.disk_id.unwrap();
         assert_eq!(
@@ -207,7 +214,12 @@ fn its_own_card_stays_the_machine_it_was() {
 fn a_card_that_pibake_did_not_make_is_given_a_name_and_no_part_in_a_swarm() {
     let mut bench = member(Role::Worker);
     captured(&mut bench, Of::Nobody);
-    samples::add(&mut bench.inventory, Volume::Root, "/etc/ssh/sshd_config", "HostKey /etc/ssh/ssh_host_rsa_key\n");
+    samples::add(
+        &mut bench.inventory,
+        Volume::Root,
+        "/etc/ssh/sshd_config",
+        "HostKey /etc/ssh/ssh_host_rsa_key\n",
+    );
     samples::add(&mut bench.inventory, Volume::Root, "/var/lib/docker/swarm", "");
     let plan = restored(&bench, None);
     assert_eq!(text(&plan, "/etc/hostname"), "pi1\n");
@@ -235,7 +247,9 @@ fn another_workers_card_joins_anew_and_its_own_is_kept() {
     assert!(FACTS.iter().all(|fact| is_removed(&plan, &format!("/var/lib/pibake/swarm/{fact}"))));
     assert_eq!(text(&plan, "/var/lib/pibake/swarm/restored"), "from pi3 of cluster plexi\n");
     assert_eq!(text(&plan, "/etc/pibake/swarm/join_key"), "JOIN KEY\n");
-    assert!(text(&plan, "/etc/pibake/swarm/node").starts_with("name pi1\nrole worker\naddress 192.168.0.1\n"));
+    assert!(
+        text(&plan, "/etc/pibake/swarm/node").starts_with("name pi1\nrole worker\naddress 192.168.0.1\n")
+    );
     assert_eq!(text(&plan, "/etc/docker/server-key.pem"), "TLS KEY\n");
     assert!(planned(&plan, Volume::Root, "/etc/docker/daemon.json").is_none());
     assert_eq!(manifest(&plan)["restored"]["swarm"], "joins");
@@ -289,9 +303,11 @@ fn a_managers_card_that_becomes_a_workers_answers_nobody() {
     let mut bench = swarm_card(Role::Worker, Of::Pi3);
     with_managers_files(&mut bench);
     let plan = restored(&bench, None);
-    for gone in
-        ["/usr/lib/pibake/swarm-answer", "/etc/sudoers.d/020_pibake-join", "/etc/pibake/swarm/secrets/greeting"]
-    {
+    for gone in [
+        "/usr/lib/pibake/swarm-answer",
+        "/etc/sudoers.d/020_pibake-join",
+        "/etc/pibake/swarm/secrets/greeting",
+    ] {
         assert!(is_removed(&plan, gone), "{gone}");
     }
     bench.cluster.swarm = None;

@@ -195,7 +195,8 @@ fn as_another_node_it_shares_nothing_and_keeps_the_rest() {
     assert!(text(&pi4, "/etc/fstab").contains(&format!("PARTUUID={:08x}-02", disk_id(&pi4))));
 
     // Nothing else: accounts, packages, scripts of the first boot are the captured ones.
-    let swarm = ["/etc/pibake/swarm/", "/var/lib/pibake/swarm", "/var/lib/docker/swarm", "/etc/ssh/ssh_host_"];
+    let swarm =
+        ["/etc/pibake/swarm/", "/var/lib/pibake/swarm", "/var/lib/docker/swarm", "/etc/ssh/ssh_host_"];
     let expected = [
         "/etc/NetworkManager/system-connections/pibake.nmconnection",
         "/etc/docker/server-cert.pem",
@@ -228,7 +229,11 @@ fn as_its_own_node_it_is_the_same_machine() {
     let changed = differing(&image, &pi3);
     let identity = ["/etc/fstab", "/etc/ssh/ssh_host_rsa_key", "/etc/ssh/ssh_host_rsa_key.pub"];
     let rest: Vec<&String> = changed.iter().filter(|name| !identity.contains(&name.as_str())).collect();
-    assert_eq!(rest, ["/usr/share/pibake/manifest.json"], "with the same cluster file nothing else is another");
+    assert_eq!(
+        rest,
+        ["/usr/share/pibake/manifest.json"],
+        "with the same cluster file nothing else is another"
+    );
 }
 
 #[test]
@@ -254,7 +259,10 @@ fn the_same_inputs_give_the_same_card_and_the_state_knows_it() {
     assert_eq!((&receipt["restored"], &receipt["verified"]), (&true.into(), &true.into()));
     let manifest: Value = serde_json::from_str(&text(&pi4, "/usr/share/pibake/manifest.json")).unwrap();
     assert_eq!(manifest["plan"], receipt["plan"]);
-    assert_eq!((&manifest["restored"]["node"], &manifest["restored"]["swarm"]), (&"pi3".into(), &"joins".into()));
+    assert_eq!(
+        (&manifest["restored"]["node"], &manifest["restored"]["swarm"]),
+        (&"pi3".into(), &"joins".into())
+    );
 
     desk.run(&["verify", "--node", "pi4", "pi4"]).ends(0);
     let fresh = desk.run(&["verify", "--node", "pi4", "pi4", "--fresh"]).ends(4);
