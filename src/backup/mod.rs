@@ -17,3 +17,6 @@ pub mod manifest;
 pub mod names;
 pub mod open;
 mod reading;
+
+#[cfg(test)]
+mod tests;

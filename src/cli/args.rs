@@ -188,15 +188,26 @@ pub enum Command {
         pibake verify --node pi1 card.img\n  \
         sudo pibake verify --node pi1 --fresh /dev/sdb    no receipt needed")]
     Verify(VerifyArgs),
+    /// Take what is in use of a card, or of an image file, as a backup
+    ///
+    /// Writes three files: NAME.img.zst, which `zstd -dc` unpacks to the whole image, NAME.img.bmap for
+    /// `bmaptool copy`, and NAME.json, which says what it is a backup of. Free space and swap are left out.
+    /// The card is only read; a filesystem that contradicts itself is refused.
+    #[command(after_help = "Examples:\n  sudo pibake capture /dev/sdb\n  \
+        sudo pibake capture /dev/sdb -o pi3-2026-11-30.img.zst\n  \
+        sudo pibake capture /dev/sdb --rescue     what of a dying card can be read\n  \
+        pibake capture card.img -o card.img.zst")]
+    Capture(CaptureArgs),
     /// Show which cards may be written, and why other disks may not
     #[command(after_help = "Examples:\n  pibake devices\n  pibake devices --json")]
     Devices,
     /// Show partitions, filesystems, system, identity, and what pibake put there
     #[command(after_help = "Examples:\n  pibake inspect 2024-11-19-raspios-bookworm-arm64-lite.img.xz\n  \
-        sudo pibake inspect /dev/sdb")]
+        sudo pibake inspect /dev/sdb\n  \
+        pibake inspect pi3-2026-11-30.img.zst     what it is a backup of")]
     Inspect {
-        /// An image, packed or not, or a device
-        #[arg(value_name = "IMAGE|DEVICE")]
+        /// An image, packed or not, a device or a backup
+        #[arg(value_name = "IMAGE|DEVICE|BACKUP")]
         target: PathBuf,
     },
     /// Download a bundle of .debs that the image lacks, signatures checked
@@ -373,6 +384,23 @@ pub struct VerifyArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub swarm: SwarmArgs,
+}
+
+/// What to take a backup of, and how.
+#[derive(Clone, Debug, Default, Args)]
+pub struct CaptureArgs {
+    /// A whole disk such as /dev/sdb, an image file, or a running node as ssh knows it
+    #[arg(value_name = "DEVICE|FILE|USER@HOST", required_unless_present = "node", conflicts_with = "node")]
+    pub target: Option<PathBuf>,
+    /// A running node of the cluster file
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// The archive to write, NAME.img.zst; without it, the hostname and the date
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Try smaller parts of what cannot be read, leave out the rest, and go on
+    #[arg(long)]
+    pub rescue: bool,
 }
 
 /// Which cards may be written, and how.

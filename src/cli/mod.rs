@@ -1,6 +1,7 @@
 //! The terminal: arguments, questions, progress, tables, and what an error looks like.
 
 pub mod args;
+pub mod backup;
 pub mod progress;
 pub mod prompt;
 pub mod survey;

@@ -31,8 +31,12 @@ pub fn in_full(survey: &Survey) -> String {
     let mut text = String::new();
     match (&survey.table, &survey.table_problem) {
         (Some(table), _) => {
-            text +=
-                &format!("{}, {} table, disk id {}\n", size(survey.size), table.kind.name(), table.disk_id);
+            text += &format!(
+                "{}, {} table, disk id {}\n",
+                size(survey.size),
+                table.kind.name(),
+                printable(&table.disk_id)
+            );
             if let Some(why) = &table.backup_used {
                 text += &format!("the backup of the table was used: {}\n", printable(why));
             }
@@ -99,7 +103,11 @@ fn system(system: &Summary) -> String {
 fn baked(manifest: &Value) -> String {
     let text =
         |key: &str| manifest.get(key).map(|value| value.as_str().map_or(value.to_string(), str::to_owned));
-    let paths = manifest.get("paths").and_then(Value::as_array).map_or(0, Vec::len);
+    // A backup keeps only how many there are.
+    let paths = manifest.get("paths").map_or(0, |paths| match paths.as_array() {
+        Some(list) => list.len() as u64,
+        None => paths.as_u64().unwrap_or(0),
+    });
     format!(
         "as {} of cluster {}, {paths} paths, by pibake {}, bake time {}",
         text("node").unwrap_or_default(),

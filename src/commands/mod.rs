@@ -1,6 +1,7 @@
 //! One orchestrator a command: the order of steps, and nothing of how a step is done.
 
 mod bake;
+mod capture;
 mod card;
 mod check;
 mod context;
@@ -58,6 +59,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Flash(args) => flash::run(&context, &args),
         Command::Restore(args) => restore::run(&context, &args),
         Command::Verify(args) => verify::run(&context, &args),
+        Command::Capture(args) => capture::run(&context, &args),
         Command::Devices => devices::run(&context),
         Command::Keys { action } => keys::run(&context, &action),
         Command::Inspect { target } => inspect::run(&context, &target),

@@ -1,5 +1,6 @@
 //! Which exit status an error ends the run with.
 
+use crate::backup::error::ArchiveError;
 use crate::error::{Advice, ExitCode, advice_of};
 use crate::fetch::error::FetchError;
 use crate::fit::error::FitError;
@@ -26,6 +27,10 @@ fn interrupted(error: &anyhow::Error) -> bool {
             || matches!(cause.downcast_ref(), Some(SinkError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(ProveError::Interrupted(_)))
             || matches!(cause.downcast_ref(), Some(StateError::Interrupted(_)))
+            || matches!(
+                cause.downcast_ref(),
+                Some(ArchiveError::Interrupted(_) | ArchiveError::Write(SinkError::Interrupted(_)))
+            )
             || cause.downcast_ref::<Advice>().is_some_and(|advice| interrupted(advice.inner()))
     })
 }

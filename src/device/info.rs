@@ -86,6 +86,8 @@ pub enum Usage {
         device: String,
         /// Where.
         at: PathBuf,
+        /// Whether nobody can write to the filesystem, wherever it is mounted.
+        read_only: bool,
     },
     /// It is swapped to.
     Swap {

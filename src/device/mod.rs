@@ -14,6 +14,7 @@ pub mod info;
 mod linux;
 pub mod open;
 pub mod policy;
+pub mod reading;
 pub mod refusal;
 pub mod unsupported;
 mod usage;

@@ -162,7 +162,7 @@ fn mounts(info: &DeviceInfo) -> impl Iterator<Item = &Path> {
 }
 
 /// What is no disk, and what is none that can be a card.
-fn wrong_kind(info: &DeviceInfo) -> Option<Refusal> {
+pub(super) fn wrong_kind(info: &DeviceInfo) -> Option<Refusal> {
     let name = name(info);
     let (rule, why, way_out) = match &info.kind {
         Kind::Partition(of) => (
@@ -372,7 +372,7 @@ mod tests {
     #[test]
     fn a_refused_disk_cannot_be_confirmed_and_says_every_reason() {
         let usage = vec![
-            Usage::Mounted { device: "sdb1".into(), at: "/mnt".into() },
+            Usage::Mounted { device: "sdb1".into(), at: "/mnt".into(), read_only: false },
             Usage::Held { device: "sdb2".into(), by: "dm-0".into() },
         ];
         let card = DeviceInfo { removable: true, read_only: true, usage, ..disk() };
@@ -397,7 +397,8 @@ mod tests {
 
     #[test]
     fn a_label_cannot_steer_a_terminal() {
-        let usage = vec![Usage::Mounted { device: "sdb1".into(), at: "/media/\x1b[2Jcard".into() }];
+        let usage =
+            vec![Usage::Mounted { device: "sdb1".into(), at: "/media/\x1b[2Jcard".into(), read_only: true }];
         let card = DeviceInfo { removable: true, usage, ..disk() };
         let why = assess(&card, 1000, &Options::default()).refusals()[0].why.clone();
         assert!(why.ends_with("/media/[2Jcard"), "{why:?}");

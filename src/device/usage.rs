@@ -18,6 +18,8 @@ pub(super) struct Mount {
     pub(super) at: PathBuf,
     pub(super) fs_type: String,
     pub(super) source: PathBuf,
+    /// Whether the filesystem itself is read-only, not just this mount of it.
+    pub(super) read_only: bool,
 }
 
 /// Reads mountinfo.
@@ -51,6 +53,9 @@ fn mount(line: &[u8]) -> Option<Mount> {
         at: unescape(fields.get(4)?)?,
         fs_type: String::from_utf8_lossy(fields.get(separator + 1)?).into_owned(),
         source: unescape(fields.get(separator + 2)?)?,
+        read_only: fields
+            .get(separator + 3)
+            .is_some_and(|options| options.split(|byte| *byte == b',').any(|option| option == b"ro")),
     })
 }
 
@@ -90,9 +95,13 @@ mod tests {
     fn fields_go_by_position_after_the_separator() {
         let text = b"22 1 254:0 / / rw,relatime - ext4 /dev/root rw\n\
             36 22 8:17 / /media/my\\040card\\134x rw shared:7 master:1 - vfat /dev/sdb1 rw,a=-\n\
-            40 22 0:33 /@home /home rw shared:3 - btrfs /dev/sda3 rw\n";
+            40 22 0:33 /@home /home rw shared:3 - btrfs /dev/sda3 rw\n\
+            41 22 8:18 / /mnt ro - ext4 /dev/sdb2 rw\n42 22 8:19 / /srv rw - ext4 /dev/sdb3 ro,errors=ro\n";
         let mounts = parse_mounts(text).unwrap();
-        assert_eq!(mounts.len(), 3);
+        assert_eq!(
+            mounts.iter().map(|mount| mount.read_only).collect::<Vec<_>>(),
+            [false, false, false, false, true]
+        );
         assert_eq!(mounts[1].number, DevNumber { major: 8, minor: 17 });
         assert_eq!(mounts[1].at, PathBuf::from("/media/my card\\x"));
         assert_eq!(mounts[1].source, PathBuf::from("/dev/sdb1"));

@@ -15,6 +15,7 @@ use crate::disk::error::DiskError;
 use crate::disk::partition_table::{self, PartitionTable};
 use crate::fs::ext4::Stamp;
 use crate::interrupt::Interrupt;
+use crate::progress::Progress;
 
 /// Less than this is not worth a change: what `resize2fs` leaves out at most, and pibake's own growth.
 const WORTHWHILE: u64 = 16 << 20;
@@ -29,6 +30,8 @@ pub struct FitImage<'a> {
     pub stamp: Stamp,
     /// Where the copy of a filesystem goes that is to shrink; made if need be.
     pub work_dir: &'a Path,
+    /// Hears how far the copying is.
+    pub progress: &'a dyn Progress,
     /// Stops it.
     pub interrupt: &'a Interrupt,
 }

@@ -1,5 +1,7 @@
 //! A root partition and its filesystem grown to a card, offline.
 
+use std::error::Error;
+use std::iter;
 use std::sync::Arc;
 
 use super::decide::{Fit, FitImage, Fitted, Why, as_is};
@@ -16,7 +18,6 @@ use crate::fs::error::FsError;
 use crate::fs::ext4::{Ext4Editor, Ext4Facts, Recovered, recover};
 use crate::interrupt::Interrupt;
 use crate::inventory;
-use crate::inventory::error::InventoryError;
 use crate::inventory::find::find;
 
 /// Grows what pibake knows and what does not grow by itself; leaves everything else as it is.
@@ -33,8 +34,12 @@ pub(super) fn grow(
     if !table.is_last(root.number) {
         return Ok(as_is(base, Why::NotLast(root.number)));
     }
-    let (image, notes) = recovered(base, &root, request)?;
-    let image: Arc<CowImage> = Arc::new(image);
+    let (image, notes) = match recovered(base, &root, request) {
+        Ok(recovered) => recovered,
+        // Whatever is wrong with it, the system that mounts it is the one to judge.
+        Err(error) => return Ok(as_is(base, unknown(&error))),
+    };
+    let image = Arc::new(image);
     let seen: Arc<dyn BlockRead> = Arc::<CowImage>::clone(&image);
     match inventory::take(&seen) {
         Ok(inventory) => {
@@ -52,8 +57,10 @@ pub(super) fn grow(
     Ok(Fitted { image, fit: Fit::Grown { from: root.range.len(), to: grown.len() }, notes })
 }
 
-fn unknown(error: &InventoryError) -> Why {
-    Why::Unknown(error.to_string())
+/// An error and its causes in one line.
+fn unknown(error: &dyn Error) -> Why {
+    let causes = iter::successors(error.source(), |cause| cause.source());
+    Why::Unknown(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
 }
 
 /// The image with its root filesystem as the next mount would leave it, its journal replayed; and what that took.

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::decide::{Fit, FitImage, Fitted};
@@ -21,6 +20,7 @@ use crate::disk::window::Window;
 use crate::fs::error::FsError;
 use crate::fs::ext4;
 use crate::interrupt::Interrupt;
+use crate::progress::{Event, Phase};
 
 /// Bytes copied at once.
 const CHUNK: u64 = 1 << 20;
@@ -99,10 +99,10 @@ fn shrunk_copy(
     }
     let subject = Subject { number, image: base.size(), card: request.card };
     let tools = Tools::new(subject, request.interrupt);
-    let copy = copy_of(&window, &usage.ranges, request.work_dir, request.interrupt)?;
+    let copy = copy_of(&window, &usage.ranges, number, request)?;
     tools.check(&copy)?;
     let before = files(&copy, window.size(), number, request.interrupt)?;
-    let block = facts(&copy, window.size(), number)?;
+    let block = block_size(&copy, window.size(), number)?;
     let least = tools.least_blocks(&copy)?.saturating_mul(block);
     let len = to.len() - to.len() % block;
     if !tools.shrink(&copy, len)? {
@@ -141,34 +141,48 @@ fn spliced(
 fn copy_of(
     window: &dyn BlockRead,
     used: &[ByteRange],
-    dir: &Path,
-    interrupt: &Interrupt,
+    number: u32,
+    request: &FitImage<'_>,
 ) -> Result<File, FitError> {
+    let dir = request.work_dir;
     let copying = || FitError::io(format!("copying the filesystem into {}", dir.display()));
     fs::create_dir_all(dir).map_err(copying())?;
     let copy = tempfile::tempfile_in(dir).map_err(copying())?;
     copy.set_len(window.size()).map_err(copying())?;
+    let (phase, subject) = (Phase::Decoding, format!("partition {number}"));
+    let total = Some(ranges::total(used));
+    request.progress.event(Event::Start { phase, subject: subject.clone(), total });
     let mut buf = vec![0; CHUNK as usize];
+    let mut done = 0;
     for range in used {
         let mut at = range.start();
         while at < range.end() {
-            interrupt.check()?;
+            request.interrupt.check()?;
             // At most a chunk.
             let chunk = &mut buf[..(range.end() - at).min(CHUNK) as usize];
             window.read_at(at, chunk).map_err(FitError::io("reading the image"))?;
-            for (index, piece) in chunk.chunks(HOLE).enumerate() {
-                if piece.iter().any(|byte| *byte != 0) {
-                    copy.write_all_at(piece, at + (index * HOLE) as u64).map_err(copying())?;
-                }
-            }
+            write_sparse(&copy, at, chunk).map_err(copying())?;
             at += chunk.len() as u64;
+            done += chunk.len() as u64;
+            request.progress.event(Event::Advance { phase, subject: subject.clone(), done });
         }
     }
+    request.progress.event(Event::Finish { phase, subject });
     Ok(copy)
 }
 
+/// Writes what is not zero.
+fn write_sparse(copy: &File, at: u64, chunk: &[u8]) -> io::Result<()> {
+    for (index, piece) in chunk.chunks(HOLE).enumerate() {
+        if piece.iter().any(|byte| *byte != 0) {
+            copy.write_all_at(piece, at + (index * HOLE) as u64)?;
+        }
+    }
+    Ok(())
+}
+
 /// Bytes in a block of the filesystem in the copy.
-fn facts(copy: &File, len: u64, number: u32) -> Result<u64, FitError> {
+fn block_size(copy: &File, len: u64, number: u32) -> Result<u64, FitError> {
     let facts = view(copy, len).and_then(ext4::Ext4Facts::open);
     Ok(facts.map_err(FitError::filesystem("reading", number))?.space().block_size)
 }

@@ -15,6 +15,7 @@ use crate::fs::ext4::{Ext4Editor, Stamp, history};
 use crate::fs::fat::FatVolume;
 use crate::fs::path::FsPath;
 use crate::interrupt::Interrupt;
+use crate::progress::Silent;
 
 const MIB: u64 = 1 << 20;
 /// Of the demo image, in bytes: a FAT from 8 MiB on, the root filesystem from 48 MiB on.
@@ -53,8 +54,14 @@ fn fitted(image: Vec<u8>, card: u64) -> Result<Fitted, FitError> {
     let base: Arc<dyn BlockRead> = Arc::new(image);
     let dir = tempfile::tempdir().unwrap();
     let interrupt = Interrupt::default();
-    let request =
-        FitImage { card, as_is: false, stamp: stamp(), work_dir: dir.path(), interrupt: &interrupt };
+    let request = FitImage {
+        card,
+        as_is: false,
+        stamp: stamp(),
+        work_dir: dir.path(),
+        progress: &Silent,
+        interrupt: &interrupt,
+    };
     fit(&base, &request)
 }
 
@@ -109,6 +116,7 @@ fn what_is_as_large_or_nearly_or_unknown_stays() {
         as_is: true,
         stamp: stamp(),
         work_dir: Path::new("/nowhere"),
+        progress: &Silent,
         interrupt: &interrupt,
     };
     assert_eq!(fit(&base, &as_is).unwrap().fit, Fit::AsIs { why: Why::Asked });

@@ -9,6 +9,7 @@ mod os;
 pub mod probe;
 pub mod signs;
 pub mod survey;
+pub mod swap_files;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -152,8 +152,9 @@ impl Receipt {
     }
 }
 
-/// Whole seconds; empty for a year that RFC 3339 cannot write.
-fn stamp(at: SystemTime) -> String {
+/// A time as RFC 3339 writes it, in whole seconds of UTC; empty for a year that it cannot write.
+#[must_use]
+pub fn stamp(at: SystemTime) -> String {
     let at = OffsetDateTime::from(at);
     at.replace_nanosecond(0).unwrap_or(at).format(&Rfc3339).unwrap_or_default()
 }

@@ -114,3 +114,87 @@ pub fn open_in_place(path: &Path) -> Result<Option<InPlace>, SourceError> {
         })),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::{InPlace, SourceError, open_in_place};
+    use crate::disk::block::BlockRead;
+    use crate::interrupt::Interrupt;
+    use crate::progress::Silent;
+    use crate::seekable::{FrameSize, seek_table};
+
+    struct Bed {
+        dir: tempfile::TempDir,
+    }
+
+    impl Bed {
+        fn new() -> Self {
+            Self { dir: tempfile::tempdir().unwrap() }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.dir.path().join("x.img.zst")
+        }
+
+        /// Opens two frames that hold these bytes.
+        fn open(&self, bytes: &[u8]) -> Result<Option<InPlace>, SourceError> {
+            let (mut file, mut frames) = (Vec::new(), Vec::new());
+            for part in bytes.chunks(bytes.len().div_ceil(2)) {
+                let frame = zstd::bulk::compress(part, 1).unwrap();
+                let sizes = [frame.len(), part.len()].map(|len| u32::try_from(len).unwrap());
+                frames.push(FrameSize { compressed: sizes[0], decoded: sizes[1] });
+                file.extend(frame);
+            }
+            file.extend(seek_table(&frames).unwrap());
+            fs::write(self.path(), file).unwrap();
+            open_in_place(&self.path())
+        }
+    }
+
+    /// A disk of 256 KiB with one partition that ends at `end` sectors.
+    fn disk(end: u32) -> Vec<u8> {
+        let mut disk = vec![0; 256 << 10];
+        disk[450] = 0x83;
+        disk[454] = 8;
+        disk[458..462].copy_from_slice(&(end - 8).to_le_bytes());
+        disk[510..512].copy_from_slice(&[0x55, 0xaa]);
+        disk
+    }
+
+    #[test]
+    fn an_image_is_read_where_it_lies_and_its_file_watched() {
+        let bed = Bed::new();
+        let opened = bed.open(&disk(512)).unwrap().unwrap();
+        let mut read = vec![1; 256 << 10];
+        opened.image.read_at(0, &mut read).unwrap();
+        assert!(read == disk(512));
+        assert_eq!(opened.file.size(), fs::metadata(bed.path()).unwrap().len());
+        opened.file.sha256(&Silent, &Interrupt::default()).unwrap();
+        fs::write(bed.path(), "another").unwrap();
+        assert!(matches!(opened.file.check(), Err(SourceError::Changed { .. })));
+    }
+
+    #[test]
+    fn what_holds_no_image_or_part_of_one_is_told() {
+        let bed = Bed::new();
+        assert!(matches!(bed.open(&disk(513)), Err(SourceError::Truncated { .. })));
+        let page = "<!DOCTYPE html>".repeat(9000);
+        assert!(matches!(bed.open(page.as_bytes()), Err(SourceError::LooksLike { packed: true, .. })));
+        let packed = zstd::bulk::compress(&disk(512), 1).unwrap();
+        assert!(matches!(bed.open(&packed), Err(SourceError::Nested { .. })));
+    }
+
+    #[test]
+    fn what_has_no_table_is_somebody_elses() {
+        let bed = Bed::new();
+        for bytes in [zstd::bulk::compress(&disk(512), 1).unwrap(), disk(512), b"text".to_vec()] {
+            fs::write(bed.path(), bytes).unwrap();
+            assert!(open_in_place(&bed.path()).unwrap().is_none());
+        }
+        let missing = open_in_place(&bed.dir.path().join("nothing"));
+        assert!(matches!(missing, Err(SourceError::NotFound { .. })));
+    }
+}

@@ -23,7 +23,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("fs", &["disk", "tier"]),
     ("usage", &["disk", "fs"]),
     ("inventory", &["cow", "deb", "disk", "fs"]),
-    ("fit", &["cow", "disk", "error", "fs", "interrupt", "inventory"]),
+    ("fit", &["cow", "disk", "error", "fs", "interrupt", "inventory", "progress"]),
     ("fetch", &["deb", "error", "fs", "interrupt", "inventory", "progress"]),
     ("config", &["fs", "inventory", "seed"]),
     ("state", &["config", "interrupt", "keys", "progress", "seed"]),
@@ -35,7 +35,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("device", &["error"]),
     ("sink", &["cow", "device", "disk", "error", "interrupt", "progress", "seekable"]),
     ("backup", &["disk", "error", "interrupt", "inventory", "progress", "seekable", "sink", "source"]),
-    ("cli", &["config", "error", "fetch", "inventory", "progress"]),
+    ("cli", &["backup", "config", "error", "fetch", "inventory", "progress"]),
     (
         "commands",
         &[

@@ -15,6 +15,7 @@ mod keys;
 mod plan;
 mod profiles;
 mod root;
+mod simulated_capture;
 mod simulated_card;
 mod sources;
 mod state;

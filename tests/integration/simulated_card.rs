@@ -25,7 +25,7 @@ use crate::root::asked_as_root;
 
 const MIB: u64 = 1 << 20;
 
-fn card_tier() -> bool {
+pub(crate) fn card_tier() -> bool {
     asked_as_root("card", "simulated cards")
 }
 
@@ -38,26 +38,26 @@ fn script() -> PathBuf {
 }
 
 /// A card that is up until it is dropped.
-struct SimulatedCard {
+pub(crate) struct SimulatedCard {
     dir: tempfile::TempDir,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
     up: bool,
 }
 
 impl SimulatedCard {
-    fn new(size: &str, options: &[&str]) -> Self {
+    pub(crate) fn new(size: &str, options: &[&str]) -> Self {
         let mut card = Self { dir: tempfile::tempdir().unwrap(), path: PathBuf::new(), up: false };
         card.plug_in(size, options);
         card
     }
 
-    fn plug_in(&mut self, size: &str, options: &[&str]) {
+    pub(crate) fn plug_in(&mut self, size: &str, options: &[&str]) {
         let output = self.script(&[&["up", "card", size], options].concat());
         self.path = PathBuf::from(output.trim());
         self.up = true;
     }
 
-    fn pull_out(&mut self) {
+    pub(crate) fn pull_out(&mut self) {
         if std::mem::take(&mut self.up) {
             self.script(&["down", "card"]);
         }
@@ -71,18 +71,18 @@ impl SimulatedCard {
     }
 
     /// Bytes written to the card and read from it since it was put in; it is pulled out for that.
-    fn traffic(&mut self) -> (u64, u64) {
+    pub(crate) fn traffic(&mut self) -> (u64, u64) {
         self.pull_out();
         let stats = self.script(&["stats", "card"]);
         let mut numbers = stats.split_whitespace().map(|number| number.parse().unwrap());
         (numbers.next().unwrap(), numbers.next().unwrap())
     }
 
-    fn store(&self) -> File {
+    pub(crate) fn store(&self) -> File {
         File::options().read(true).write(true).open(self.dir.path().join("card.store")).unwrap()
     }
 
-    fn held(&self, offset: u64, len: u64) -> Vec<u8> {
+    pub(crate) fn held(&self, offset: u64, len: u64) -> Vec<u8> {
         let mut held = vec![0; usize::try_from(len).unwrap()];
         self.store().read_exact_at(&mut held, offset).unwrap();
         held

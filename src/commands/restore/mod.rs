@@ -23,10 +23,10 @@ pub(super) fn run(context: &Context, args: &RestoreArgs) -> anyhow::Result<()> {
     identity::check(args)?;
     let source = args.file.canonicalize().unwrap_or_else(|_| args.file.clone());
     let looked = card::look(context, std::slice::from_ref(&args.device), &args.card, &[source])?;
-    let card_size = looked.first().context("no card was looked at")?.info.size;
+    let card = &looked.first().context("no card was looked at")?.info;
     let wanted = Wanted::of(context, args)?;
     let original = Original::open(context, &args.file)?;
-    let Fitted { image, fit, notes } = fitting::fit(context, &original, card_size, args.as_is)?;
+    let Fitted { image, fit, notes } = fitting::fit(context, &original, card, args.as_is)?;
     fitting::announce(context, &fit, &notes);
     // From here on `image` is what the card will hold. It may be changed further; the original never is.
     let (image, node) = match wanted {

@@ -73,7 +73,8 @@ impl Graph {
         let touches = |device: &String| !self.bases(device).is_disjoint(&family);
         for mount in &self.mounts {
             for device in self.devices_of(mount).into_iter().filter(touches) {
-                usage.insert(Usage::Mounted { device, at: mount.at.clone() });
+                let (at, read_only) = (mount.at.clone(), mount.read_only);
+                usage.insert(Usage::Mounted { device, at, read_only });
             }
         }
         for swap in &self.swaps {

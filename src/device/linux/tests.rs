@@ -219,7 +219,10 @@ fn what_stands_on_a_disk_counts_however_deep() {
     machine.mount("252:1", "/home", "ext4", "/dev/mapper/home");
     assert_eq!(machine.rules("sdb"), [Rule::SystemDisk]);
     let usage = machine.info("sdb").usage;
-    assert!(usage.contains(&Usage::Mounted { device: "dm-1".into(), at: "/home".into() }), "{usage:?}");
+    assert!(
+        usage.contains(&Usage::Mounted { device: "dm-1".into(), at: "/home".into(), read_only: false }),
+        "{usage:?}"
+    );
     assert!(usage.contains(&Usage::Held { device: "sdb1".into(), by: "md0".into() }), "{usage:?}");
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::desk::{Desk, Ran};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "demo",
     "init",
     "plan",
@@ -12,6 +12,7 @@ const COMMANDS: [&str; 14] = [
     "flash",
     "restore",
     "verify",
+    "capture",
     "devices",
     "inspect",
     "fetch",

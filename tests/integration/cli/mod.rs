@@ -1,5 +1,7 @@
 //! The program as people run it: its own process, over the demo image, in directories of its own.
 
+mod backup;
+mod capture;
 mod cards;
 mod check;
 mod desk;
@@ -12,7 +14,9 @@ mod json;
 mod killed;
 mod observers;
 mod packages;
+mod refused_backups;
 mod refused_images;
+mod restore;
 mod restore_node;
 mod secrets;
 mod status;
