@@ -12,7 +12,9 @@ use crate::cli::table::printable;
 use crate::config::types::{Node, Role};
 use crate::cow::CowImage;
 use crate::disk::block::BlockRead;
-use crate::error::{Advise, ExitCode, advised};
+use crate::error::{Advise, ExitCode, advise, advised};
+use crate::fit;
+use crate::fs::ext4::Stamp;
 use crate::fs::path::FsPath;
 use crate::fs::volume::Volume;
 use crate::inventory::leftovers::{self, Leftovers};
@@ -76,7 +78,7 @@ impl Wanted {
         image: CowImage,
     ) -> anyhow::Result<(Arc<CowImage>, Become)> {
         let source_sha256 = original.sha256(context)?;
-        let image = Arc::new(image);
+        let image = Arc::new(settled(context, image)?);
         let inventory = look(&image)?;
         let plan = self.plan(context, &inventory, source_sha256)?;
         let mut image = Arc::into_inner(image).context("the image is still being looked at")?;
@@ -163,6 +165,17 @@ impl Become {
         context.note(format!("receipt {}", path.display()));
         Ok(receipt)
     }
+}
+
+/// The image with its journal replayed: a card that was pulled is captured as it was.
+fn settled(context: &Context, image: CowImage) -> anyhow::Result<CowImage> {
+    let stamp = Stamp { time: context.bake_time()?, generation_seed: [0; 32] };
+    let (image, notes) = fit::settle(image, &stamp).map_err(|error| {
+        let (code, way_out) = (error.exit_code(), error.way_out());
+        advise(code, error, way_out)
+    })?;
+    notes.into_iter().for_each(|note| context.note(note));
+    Ok(image)
 }
 
 fn look(image: &Arc<CowImage>) -> anyhow::Result<Inventory> {
