@@ -1,7 +1,6 @@
 //! A root partition and its filesystem grown to a card, offline.
 
 use std::error::Error;
-use std::iter;
 use std::sync::Arc;
 
 use super::decide::{Fit, FitImage, Fitted, Why, as_is};
@@ -60,8 +59,13 @@ pub(super) fn grow(
 
 /// An error and its causes in one line.
 fn unknown(error: &dyn Error) -> Why {
-    let causes = iter::successors(error.source(), |cause| cause.source());
-    Why::Unknown(causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}")))
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    Why::Unknown(text)
 }
 
 /// The image with its root filesystem as the next mount would leave it, its journal replayed; and what that took.

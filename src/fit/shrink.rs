@@ -19,6 +19,7 @@ use crate::disk::ranges;
 use crate::disk::window::Window;
 use crate::fs::error::FsError;
 use crate::fs::ext4;
+use crate::fs::usage::Usage;
 use crate::interrupt::Interrupt;
 use crate::progress::{Event, Phase};
 
@@ -36,15 +37,22 @@ pub(super) fn shrink(
 ) -> Result<Fitted, FitError> {
     let last = last_ext4(base, table, request.card)?;
     let to = room_of(last, room, base.size(), request.card)?;
-    let copy = shrunk_copy(base, last, to, request)?;
-    let image = spliced(base, last, to, room, copy)?;
+    let mut notes = Vec::new();
+    let window = Window::new(Arc::clone(base), last.range).map_err(FitError::io("reading the image"))?;
+    let usage = ext4::usage(&window, &[]).map_err(FitError::filesystem("reading", last.number))?;
+    // One that does not fill its partition may fit as it is.
+    let patch = if usage.size > to.len() {
+        Some(shrunk_copy(&window, &usage, (last, to, base.size()), request, &mut notes)?)
+    } else {
+        None
+    };
+    let image = shortened(base, last, to, room, patch)?;
     let table = partition_table::read(&image)?;
     if table.partition(last.number).map(|partition| partition.range) != Some(to) {
         let what = "the partition table does not say so".to_owned();
         return Err(FitError::Proof { number: last.number, how: "shrunk", what });
     }
-    let fit = Fit::Shrunk { from: last.range.len(), to: to.len() };
-    Ok(Fitted { image, fit, notes: Vec::new() })
+    Ok(Fitted { image, fit: Fit::Shrunk { from: last.range.len(), to: to.len() }, notes })
 }
 
 /// The last partition, which must hold ext4 to be shrunk.
@@ -77,17 +85,16 @@ fn room_of(last: &Partition, room: Room, image: u64, card: u64) -> Result<ByteRa
     )
 }
 
-/// The filesystem, shrunk, in a file that has no name.
+/// The filesystem of a partition that is to lie elsewhere in an image of so many bytes, shrunk, in a file that has no
+/// name.
 fn shrunk_copy(
-    base: &Arc<dyn BlockRead>,
-    last: &Partition,
-    to: ByteRange,
+    window: &dyn BlockRead,
+    usage: &Usage,
+    (last, to, image): (&Partition, ByteRange, u64),
     request: &FitImage<'_>,
+    notes: &mut Vec<String>,
 ) -> Result<File, FitError> {
     let number = last.number;
-    let window = Window::new(Arc::clone(base), last.range)
-        .map_err(|error| FitError::filesystem("reading", number)(error.into()))?;
-    let usage = ext4::usage(&window, &[]).map_err(FitError::filesystem("reading", number))?;
     let too_small = |least: u64| FitError::TooSmall {
         card: request.card,
         needs: last.range.start().saturating_add(least).max(request.card.saturating_add(1)),
@@ -97,10 +104,12 @@ fn shrunk_copy(
     if used > to.len() {
         return Err(too_small(used));
     }
-    let subject = Subject { number, image: base.size(), card: request.card };
+    let subject = Subject { number, image, card: request.card };
     let tools = Tools::new(subject, request.interrupt);
-    let copy = copy_of(&window, &usage.ranges, number, request)?;
-    tools.check(&copy)?;
+    let copy = copy_of(window, &usage.ranges, number, request)?;
+    if tools.check(&copy)? {
+        notes.push(format!("partition {number}: e2fsck replayed its journal, or repaired it"));
+    }
     let before = files(&copy, window.size(), number, request.interrupt)?;
     let block = block_size(&copy, window.size(), number)?;
     let least = tools.least_blocks(&copy)?.saturating_mul(block);
@@ -116,25 +125,34 @@ fn shrunk_copy(
     Ok(copy)
 }
 
-/// The image cut to the room, its last partition shortened and filled from the copy.
-fn spliced(
+/// The image cut to the room, its last partition shortened and, if there is a copy, filled from it.
+fn shortened(
     base: &Arc<dyn BlockRead>,
     last: &Partition,
     to: ByteRange,
     room: Room,
-    copy: File,
+    copy: Option<File>,
 ) -> Result<CowImage, FitError> {
     let mut shortened = CowImage::new(Arc::clone(base));
     partition_table::shrink_last(&mut shortened, last.number, to.end())?;
     let putting = || FitError::io("putting the shrunk filesystem into the image");
-    let patch = FileBlocks::new(copy).map_err(putting())?;
-    let range = ByteRange::with_len(0, to.len()).ok_or_else(|| io::ErrorKind::InvalidInput.into());
-    let patch = range.and_then(|range| Window::new(patch, range)).map_err(putting())?;
-    let spliced =
-        Spliced::new(Arc::new(shortened), room.image, to.start(), Box::new(patch)).map_err(putting())?;
+    let cut: Arc<dyn BlockRead> = Arc::new(shortened);
+    let patch: Box<dyn BlockRead> = match copy {
+        Some(copy) => {
+            Box::new(first(FileBlocks::new(copy).map_err(putting())?, to.len()).map_err(putting())?)
+        }
+        None => Box::new(Window::new(Arc::clone(&cut), to).map_err(putting())?),
+    };
+    let spliced = Spliced::new(cut, room.image, to.start(), patch).map_err(putting())?;
     let mut image = CowImage::new(Arc::new(spliced));
     partition_table::move_backup(&mut image)?;
     Ok(image)
+}
+
+/// The first `len` bytes of something.
+fn first<D: BlockRead>(medium: D, len: u64) -> io::Result<Window<D>> {
+    let range = ByteRange::with_len(0, len).ok_or(io::ErrorKind::InvalidInput)?;
+    Window::new(medium, range)
 }
 
 /// A sparse copy of what is in use, readable by nobody else, without a name.
@@ -195,6 +213,5 @@ fn files(copy: &File, len: u64, number: u32, interrupt: &Interrupt) -> Result<Tr
 
 /// The first `len` bytes of the copy.
 fn view(copy: &File, len: u64) -> Result<Window<FileBlocks>, FsError> {
-    let range = ByteRange::with_len(0, len).ok_or(io::ErrorKind::InvalidInput).map_err(io::Error::from)?;
-    Ok(Window::new(FileBlocks::new(copy.try_clone()?)?, range)?)
+    Ok(first(FileBlocks::new(copy.try_clone()?)?, len)?)
 }

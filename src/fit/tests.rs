@@ -148,6 +148,20 @@ fn what_lies_behind_the_last_partition_is_cut() {
 }
 
 #[test]
+fn a_filesystem_that_does_not_fill_its_partition_is_left_as_it_is() {
+    let mut image = booted();
+    // The partition grows, the filesystem does not.
+    image.resize(200 << 20, 0);
+    partition_table::grow_last(&mut image, 2, 200 * MIB).unwrap();
+    let Fitted { image: fitted, fit, .. } = fitted(image.clone(), 150 * MIB).unwrap();
+    assert_eq!(fit, Fit::Shrunk { from: 152 * MIB, to: 102 * MIB });
+    assert_eq!(root_of(&fitted), ByteRange::new(ROOT, 150 * MIB).unwrap());
+    let mut root = vec![0; (SIZE - ROOT) as usize];
+    fitted.read_at(ROOT, &mut root).unwrap();
+    assert!(root == image[ROOT as usize..SIZE as usize]);
+}
+
+#[test]
 fn files_that_do_not_fit_are_told_with_both_sizes() {
     for (card, says) in [(49 * MIB, "files of partition 2"), (40 * MIB, "before partition 2 begins")] {
         let error = fitted(booted(), card).err().unwrap();
