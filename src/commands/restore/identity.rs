@@ -1,5 +1,6 @@
 //! `--node`: the identity of a node of the cluster file, in the place of the one that was captured.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -191,6 +192,9 @@ fn rejoin(context: &Context, order: &Order, node: &Node, inventory: &Inventory, 
     if order.swarm_part.is_some() {
         return Some("the command line says so".to_owned());
     }
+    if node.role == Role::Worker && address(inventory).is_some_and(|was| was != node.address) {
+        return Some("the swarm knows it at another address".to_owned());
+    }
     let key = (Volume::Root, FsPath::new(SWARM_CERTIFICATE).ok()?);
     let text = String::from_utf8_lossy(inventory.files.get(&key)?).into_owned();
     let end = Certificate::from_pem(&text).ok()?.not_after;
@@ -209,6 +213,11 @@ fn rejoin(context: &Context, order: &Order, node: &Node, inventory: &Inventory, 
         return None;
     }
     Some(ended)
+}
+
+/// The address that a card was baked with.
+fn address(inventory: &Inventory) -> Option<Ipv4Addr> {
+    inventory.manifest.as_ref()?.get("address")?.as_str()?.split('/').next()?.parse().ok()
 }
 
 /// Where dockerd keeps the certificate of its membership.

@@ -139,13 +139,17 @@ impl Membership {
     }
 
     /// Plans what goes, and tells what cannot be had without a bake.
-    pub(super) fn plan(self, inputs: &Inputs<'_>, origin: &Origin, draft: &mut Draft) {
+    pub(super) fn plan(self, restored: &Restored<'_>, origin: &Origin, draft: &mut Draft) {
+        let inputs = &restored.inputs;
         let image = Image { inventory: inputs.inventory };
         match self {
             Self::Kept => {
                 draft.say("its membership of the swarm is kept: it comes back as the member it was")
             }
-            Self::Anew => draft.say("it joins the swarm anew, as a new card would"),
+            Self::Anew => {
+                let why = restored.rejoin.map(|why| format!(": {why}")).unwrap_or_default();
+                draft.say(format!("it joins the swarm anew, as a new card would{why}"));
+            }
             Self::None => {}
         }
         // Its own card may be in a swarm of its user's.

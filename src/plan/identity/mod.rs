@@ -77,7 +77,7 @@ fn build_once(restored: &Restored<'_>, digest: [u8; 32]) -> Result<Plan, PlanErr
     if origin.kin != Kin::Itself {
         traces::plan(image, &mut draft);
     }
-    membership.plan(inputs, &origin, &mut draft);
+    membership.plan(restored, &origin, &mut draft);
     if membership.sets_up(inputs) {
         stacks::plan(inputs, &mut draft);
     }

@@ -226,7 +226,10 @@ fn a_card_that_pibake_did_not_make_is_given_a_name_and_no_part_in_a_swarm() {
     assert!(is_removed(&plan, "/var/lib/docker/swarm"));
     assert!(planned(&plan, Volume::Root, "/etc/pibake/swarm/join_key").is_none());
     assert!(planned(&plan, Volume::Root, "/etc/docker/server-key.pem").is_none());
-    assert_eq!(text(&plan, "/etc/ssh/sshd_config"), "# HostKey /etc/ssh/ssh_host_rsa_key\n");
+    assert_eq!(
+        text(&plan, "/etc/ssh/sshd_config"),
+        "# taken out by pibake: HostKey /etc/ssh/ssh_host_rsa_key\n"
+    );
     let warnings = plan.warnings.join("\n");
     assert!(warnings.contains("a restore gives it none: that takes a bake"), "{warnings}");
     assert!(warnings.contains("docker.tls takes a bake"), "{warnings}");

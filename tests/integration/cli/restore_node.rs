@@ -240,9 +240,24 @@ fn as_its_own_node_it_is_the_same_machine() {
 fn the_command_line_has_it_join_anew() {
     let (desk, image) = captured();
     let pi3 = card(&desk, &image, "pi3");
-    restore(&desk, "pi3", &["--swarm", "join"]).ends(0).says(&["it joins the swarm anew"]);
+    restore(&desk, "pi3", &["--swarm", "join"])
+        .ends(0)
+        .says(&["it joins the swarm anew, as a new card would: the command line says so"]);
     assert!(!has(&root_reader(&pi3), "/var/lib/docker/swarm"));
     assert_eq!(text(&pi3, "/etc/machine-id"), MACHINE_ID);
+}
+
+#[test]
+fn a_worker_that_moved_joins_anew() {
+    let (desk, image) = captured();
+    let moved =
+        fs::read_to_string(desk.path("pibake.toml")).unwrap().replace("192.168.7.2/24", "192.168.7.9/24");
+    desk.write("pibake.toml", moved);
+    let pi3 = card(&desk, &image, "pi3");
+    let ran = restore(&desk, "pi3", &[]).ends(0).says(&["the swarm knows it at another address"]);
+    ran.says(&["  /etc/app/app.conf:2\n"]);
+    assert!(!has(&root_reader(&pi3), "/var/lib/docker/swarm"));
+    assert!(has(&root_reader(&pi3), "/var/lib/docker/engine-id"));
 }
 
 #[test]
