@@ -171,8 +171,13 @@ pub enum Command {
     /// same rules as `flash`. A backup is checked against what was recorded with it before the card is touched.
     /// On a larger card a system grows that does not grow by itself; for a smaller one it is shrunk, with
     /// resize2fs, if its files fit.
+    ///
+    /// With --node it becomes that node of the cluster file: name, address, keys and whatever else no two machines may
+    /// share are replaced, and all else stays. A node's own card stays the same machine and the same member of the swarm;
+    /// another's joins like a new one. What still names the old one in /etc is listed.
     #[command(after_help = "Examples:\n  sudo pibake restore pi1.img.zst /dev/sdb\n  \
         sudo pibake restore 2024-11-19-raspios-bookworm-arm64-lite.img.xz /dev/sdb\n  \
+        sudo pibake restore pi3.img.zst /dev/sdb --node pi4     a card like pi3's\n  \
         pibake restore pi1.img.zst card.img     a file of the card's size")]
     Restore(RestoreArgs),
     /// Read a card back against the receipt of its flash, or against a new bake
@@ -359,6 +364,12 @@ pub struct RestoreArgs {
     /// Write it unchanged, whatever the card's size
     #[arg(long)]
     pub as_is: bool,
+    /// Give it this node's identity in the place of the captured one
+    #[arg(long, value_name = "NAME", conflicts_with = "as_is")]
+    pub node: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub swarm: SwarmArgs,
     #[command(flatten)]
     #[allow(missing_docs)]
     pub card: CardArgs,

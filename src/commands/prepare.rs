@@ -15,7 +15,10 @@ use crate::config::types::{Cluster, Node, NodeSecrets, Role, Secret, SecretSourc
 use crate::config::{self, Selection, profile};
 use crate::error::{Advise, ExitCode, advised};
 use crate::interrupt::Interrupt;
-use crate::inventory::{self, types::Inventory};
+use crate::inventory::{
+    self,
+    types::{Inventory, NetworkStack},
+};
 use crate::plan::change::Plan;
 use crate::plan::{Inputs, build, overlay_names, secret_params};
 use crate::seed::Seed;
@@ -369,13 +372,42 @@ fn missing_stacks(order: &Order) -> Vec<String> {
 
 /// Fetches the secrets of every node, asking at the terminal last.
 pub(super) fn secrets(context: &Context, order: &Order, seed: &Seed) -> anyhow::Result<Vec<NodeSecrets>> {
-    let requests = requests(order)?;
+    resolve(context, order, &requests(order)?, seed)
+}
+
+/// Fetches what a restored card takes of a node's secrets: the key of a radio network, where that lies in one file with
+/// the address, and what the swarm is set up with when a manager `joins`. Nothing of accounts or overlays.
+pub(super) fn carried_secrets(
+    context: &Context,
+    order: &Order,
+    node: &Node,
+    stack: NetworkStack,
+    joins: bool,
+    seed: &Seed,
+) -> anyhow::Result<NodeSecrets> {
+    let mut carried = node.clone();
+    carried.user.password = None;
+    carried.accounts.clear();
+    carried.network.wifi = carried.network.wifi.filter(|_| stack == NetworkStack::NetworkManager);
+    let swarm = order.cluster.swarm.as_ref().filter(|_| joins && node.role == Role::Manager);
+    let swarm_secrets = swarm.map_or(NO_SECRETS, |swarm| &swarm.secrets);
+    let request = Request { node: &carried, overlay_params: Vec::new(), swarm_secrets };
+    let resolved = resolve(context, order, &[request], seed)?;
+    resolved.into_iter().next().context("no secrets were resolved")
+}
+
+fn resolve(
+    context: &Context,
+    order: &Order,
+    requests: &[Request<'_>],
+    seed: &Seed,
+) -> anyhow::Result<Vec<NodeSecrets>> {
     let mut run = |words: &[String]| output(context, words);
     let mut outside = ThisMachine::new(&mut run);
     let mut terminal = Terminal(&context.interrupt);
     let mut resolver =
         Resolver::new(&mut terminal, &mut outside, &order.cluster.base_dir, &context.invoker.home);
-    let secrets = resolver.resolve(&requests, seed);
+    let secrets = resolver.resolve(requests, seed);
     context.interrupt.check().advise(ExitCode::Interrupted, "nothing was written")?;
     let secrets =
         secrets.advise(ExitCode::Usage, "provide what is missing and try again; nothing was written")?;
@@ -393,12 +425,13 @@ fn output(context: &Context, words: &[String]) -> io::Result<Vec<u8>> {
     }
 }
 
+const NO_SECRETS: &BTreeMap<String, SecretSource> = &BTreeMap::new();
+
 fn requests(order: &Order) -> anyhow::Result<Vec<Request<'_>>> {
     order.nodes.iter().map(|node| request(node, order)).collect()
 }
 
 fn request<'a>(node: &'a Node, order: &'a Order) -> anyhow::Result<Request<'a>> {
-    const NONE: &BTreeMap<String, SecretSource> = &BTreeMap::new();
     let params = secret_params(node, &order.overlays).into_iter().map(|(at, name, value)| {
         let source = parse_source(value).map_err(|message| {
             let what = format!("{}: overlay parameter {name}: {message}", node.name);
@@ -408,7 +441,7 @@ fn request<'a>(node: &'a Node, order: &'a Order) -> anyhow::Result<Request<'a>> 
     });
     let overlay_params = params.collect::<anyhow::Result<_>>()?;
     let swarm = order.cluster.swarm.as_ref().filter(|_| node.role == Role::Manager);
-    Ok(Request { node, overlay_params, swarm_secrets: swarm.map_or(NONE, |swarm| &swarm.secrets) })
+    Ok(Request { node, overlay_params, swarm_secrets: swarm.map_or(NO_SECRETS, |swarm| &swarm.secrets) })
 }
 
 /// Asks the person at the terminal, who may want the run to stop instead.

@@ -7,6 +7,7 @@ use super::decide::{Fit, FitImage, Fitted, Why, as_is};
 use super::error::FitError;
 use super::hook::growth_of;
 use super::room::Room;
+use super::settle::{replay, still_read};
 use super::tree::{Depth, Tree, tree};
 use crate::cow::CowImage;
 use crate::disk::block::BlockRead;
@@ -14,7 +15,7 @@ use crate::disk::partition_table::{self, Partition, PartitionTable};
 use crate::disk::range::ByteRange;
 use crate::disk::window::Window;
 use crate::fs::error::FsError;
-use crate::fs::ext4::{Ext4Editor, Ext4Facts, Recovered, recover};
+use crate::fs::ext4::{Ext4Editor, Ext4Facts};
 use crate::interrupt::Interrupt;
 use crate::inventory;
 use crate::inventory::find::find;
@@ -74,20 +75,7 @@ fn recovered(
     request: &FitImage<'_>,
 ) -> Result<(CowImage, Vec<String>), FitError> {
     let mut image = CowImage::new(Arc::clone(base));
-    let failed = FitError::filesystem("replaying the journal of", root.number);
-    let window = Window::new(&mut image, root.range).map_err(|error| failed(error.into()))?;
-    let done = recover(window, &request.stamp).map_err(&failed)?;
-    let mut notes = Vec::new();
-    if done != Recovered::default() {
-        notes.push(format!(
-            "partition {} was not unmounted: its journal is replayed ({} transactions, {} blocks), and {} files without \
-             a name are released",
-            root.number,
-            done.transactions,
-            done.blocks,
-            u64::from(done.orphans_removed) + u64::from(done.orphans_truncated)
-        ));
-    }
+    let notes = replay(&mut image, root, &request.stamp)?;
     Ok((image, notes))
 }
 
@@ -145,10 +133,4 @@ fn files(
     let tree = window.and_then(|window| tree(window, Depth::Names, interrupt));
     interrupt.check()?;
     tree.map_err(FitError::filesystem("reading", number))
-}
-
-/// A reader that outlives its reading: cannot be, and would be a reason not to edit.
-fn still_read(number: u32) -> FitError {
-    let busy = std::io::Error::other("it is still being read");
-    FitError::filesystem("growing", number)(busy.into())
 }

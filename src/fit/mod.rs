@@ -10,12 +10,14 @@ pub mod error;
 mod grow;
 mod hook;
 mod room;
+mod settle;
 mod shrink;
 mod spliced;
 mod tools;
 mod tree;
 
 pub use decide::{Fit, FitImage, Fitted, Why, fit};
+pub use settle::settle;
 
 #[cfg(test)]
 mod tests;

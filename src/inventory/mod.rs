@@ -4,6 +4,7 @@
 mod collect;
 pub mod error;
 pub mod find;
+pub mod leftovers;
 mod os;
 pub mod probe;
 pub mod signs;

@@ -104,6 +104,14 @@ impl Original {
         Some(map.ranges.iter().map(|mapped| mapped.range).collect())
     }
 
+    /// SHA-256 of the file.
+    pub(super) fn sha256(&self, context: &Context) -> anyhow::Result<[u8; 32]> {
+        match &self.standing {
+            Standing::Base(base) => Ok(base.source_sha256),
+            Standing::InPlace(file) => Ok(file.sha256(context.progress.as_ref(), &context.interrupt)?),
+        }
+    }
+
     /// Whether the file was what it should be, all of it, and still is.
     pub(super) fn whole(&self) -> Result<(), Unsound> {
         match &self.standing {

@@ -18,6 +18,7 @@ mod packages;
 mod refused_backups;
 mod refused_images;
 mod restore;
+mod restore_node;
 mod secrets;
 mod status;
 mod sudo;
