@@ -46,20 +46,16 @@ scenario_clocks() {
 
 bake_at() { SOURCE_DATE_EPOCH=$1 bake --node "$2" -o "$CASE"; }
 
-# What the console says when a step begins, in the order of a first boot. These cards never reach the others:
-# step 3 of packages is for apt, step 3 of swarm-join is for nodes that have a manager to ask.
-FIRST_STEPS=('swarm-join: step 1' 'packages: step '{1,2,4,5,6} 'images: step '{1,2,3} 'swarm-join: step 2 of 5: in no swarm')
-MANAGER_STEPS=("${FIRST_STEPS[@]}" 'swarm-join: step '{4,5} 'swarm-once: step '{1,2,3,4,5,6,7,8})
-WORKER_STEPS=("${FIRST_STEPS[@]}" 'swarm-join: step '{3,4,5})
-PAIRS=5
-
-# share PAIR STEP...: those of this pair of cards, one a line. Each comes well after the one before it, so that
-# a cut which is late has not passed it already.
-share() {
-	local i pair=$1
-	shift
-	for ((i = pair; i <= $#; i += PAIRS)); do echo "${!i}"; done
-}
+# Where each of three fresh pairs of cards loses the power, in turn: together, at every numbered step that such cards
+# reach. (Step 3 of packages is for apt, step 3 of swarm-join for nodes that have a manager to ask.) Each step comes
+# so long after the one before that a cut which is late has not passed it.
+UNJOINED='swarm-join: step 2 of 5: in no swarm'
+MANAGER_1=('swarm-join: step 1' 'packages: step 4' 'images: step 1' 'swarm-join: step 4' 'swarm-once: step '{1,4,7})
+MANAGER_2=('packages: step '{1,5} 'images: step '{2,3} 'swarm-once: step '{2,5,8})
+MANAGER_3=('packages: step '{2,6} "$UNJOINED" 'swarm-join: step 5' 'swarm-once: step '{3,6})
+WORKER_1=('swarm-join: step 1' 'packages: step 4' 'images: step 1' 'swarm-join: step '{3,5})
+WORKER_2=('packages: step '{1,5} 'images: step '{2,3})
+WORKER_3=('packages: step '{2,6} "$UNJOINED" 'swarm-join: step 4')
 
 # lose_power NUMBER STEP...: at each of these steps, one start after the other
 lose_power() {
@@ -74,13 +70,11 @@ lose_power() {
 	done
 }
 
-# Both nodes of every fresh pair of cards lose the power again and again, each at its own steps.
 scenario_cuts() {
 	prepare manager worker || return 1
-	local pair manager worker before=$FAILS
-	for ((pair = 1; pair <= PAIRS; pair++)); do
-		mapfile -t manager < <(share "$pair" "${MANAGER_STEPS[@]}")
-		mapfile -t worker < <(share "$pair" "${WORKER_STEPS[@]}")
+	local pair before=$FAILS
+	for pair in 1 2 3; do
+		local -n manager=MANAGER_$pair worker=WORKER_$pair
 		bed down
 		insert 1 2
 		power 1 2
