@@ -54,15 +54,12 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// Runs what changes keys, under the lock, with somebody to ask for the passphrase.
+    /// Runs what changes keys.
     fn change<T>(
         &self,
-        run: impl FnOnce(&LockedState<'_>, &mut Authorities<'_>) -> Result<T, StateError>,
+        run: impl FnMut(&LockedState<'_>, &mut Authorities) -> Result<T, StateError>,
     ) -> anyhow::Result<T> {
-        let locked = self.state.lock(self.context.progress.as_ref(), &self.context.interrupt)?;
-        let mut ask = || passphrase(self.context);
-        let mut authorities = Authorities::new(self.context.bake_time()?, &mut ask);
-        run(&locked, &mut authorities).map_err(advised)
+        sign(self.context, &self.state, run)
     }
 
     /// The nodes whose dockerd shows a certificate.
@@ -82,8 +79,19 @@ fn quoted(text: &str) -> String {
     }
 }
 
+/// Runs what may sign, under the lock, which nobody's typing of the passphrase holds: what needs it is run twice.
+pub(super) fn sign<T>(
+    context: &Context,
+    state: &State,
+    run: impl FnMut(&LockedState<'_>, &mut Authorities) -> Result<T, StateError>,
+) -> anyhow::Result<T> {
+    let mut ask = || passphrase(context);
+    let by = (context.progress.as_ref(), &context.interrupt);
+    state.sign(context.bake_time()?, &mut ask, by, run).map_err(advised)
+}
+
 /// The passphrase that the keys are under: from `--passphrase-file`, or from the person at the terminal.
-pub(super) fn passphrase(context: &Context) -> io::Result<Secret> {
+fn passphrase(context: &Context) -> io::Result<Secret> {
     match &context.common.passphrase_file {
         None => prompt::secret("passphrase of the cluster's keys"),
         Some(path) => {
@@ -112,7 +120,7 @@ fn small_file(path: &Path) -> io::Result<(Secret, bool)> {
 }
 
 /// What is to be done about keys that cannot be used.
-pub(super) fn advised(error: StateError) -> anyhow::Error {
+fn advised(error: StateError) -> anyhow::Error {
     let (code, what_to_do) = match &error {
         StateError::Key(KeyError::TooEarly { .. }) => {
             (ExitCode::Usage, "set SOURCE_DATE_EPOCH to a later time, or leave it out for the time now")
