@@ -57,7 +57,8 @@ stack_file() {
 
 # cluster_file ROLE[@NUMBER]...: nodes with these roles; their numbers are 1, 2, … where none is given
 cluster_file() {
-	local place=0 n role
+	local place=0 n role docker=$'install = "debs"\nbundle = "'$BUNDLE'"'
+	[[ ${INSTALL:-} != apt ]] || docker='install = "apt"'
 	cat <<-TOML
 		name = "e2e"
 
@@ -73,8 +74,7 @@ cluster_file() {
 		authorized_keys = ["$WORK/key.pub"]
 
 		[docker]
-		install = "debs"
-		bundle = "$BUNDLE"
+		$docker
 		tls = ${TLS:-true}
 		images = ["$WEB"]
 
