@@ -20,8 +20,8 @@ use crate::plan::{Inputs, build, overlay_names, secret_params};
 use crate::seed::Seed;
 use crate::source::error::SourceError;
 use crate::source::{self, BaseImage, OpenImage};
-use crate::state::identity::NodeIdentity;
 use crate::state::State;
+use crate::state::identity::NodeIdentity;
 
 use super::context::Context;
 use super::create;

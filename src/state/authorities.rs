@@ -94,21 +94,22 @@ impl Authorities {
 
     /// The SSH authority, made if there is none. Its public key is beside it for those who do not sign.
     pub(super) fn join(&mut self, locked: &LockedState<'_>) -> Result<&JoinAuthority, StateError> {
-        if self.join.is_none() {
-            let path = locked.state.join_key_path();
-            let key = match self.read(locked.state, &path)? {
-                Some(key) => key,
-                None => {
-                    let key = SshKey::make("pibake join CA")?.private;
-                    self.write(locked.state, &path, &key)?;
-                    key
-                }
-            };
-            let opened = JoinAuthority::open(&key).map_err(|error| corrupt(&path, error.to_string()))?;
-            locked.write_join_public(&opened.public()?)?;
-            self.join = Some(opened);
-        }
-        self.join.as_ref().ok_or_else(|| corrupt(&locked.state.join_key_path(), "it went away"))
+        let opened = match self.join.take() {
+            Some(opened) => opened,
+            None => match self.read(locked.state, &locked.state.join_key_path())? {
+                Some(key) => open_join(locked, &key)?,
+                None => self.make_join(locked)?,
+            },
+        };
+        Ok(self.join.insert(opened))
+    }
+
+    /// Makes a new SSH authority in place of the one before.
+    fn make_join(&mut self, locked: &LockedState<'_>) -> Result<JoinAuthority, StateError> {
+        private::create_dir(&locked.state.join_dir())?;
+        let key = SshKey::make("pibake join CA")?.private;
+        self.write(locked.state, &locked.state.join_key_path(), &key)?;
+        open_join(locked, &key)
     }
 
     fn open_tls(&mut self, state: &State, certificate: &Certificate) -> Result<Authority, StateError> {
@@ -213,6 +214,18 @@ impl Authorities {
         Ok(())
     }
 
+    /// Makes a new SSH authority in place of the one before: its public key as one line. Nodes keep their keys, and get
+    /// a certificate of the new authority at their next bake.
+    ///
+    /// # Errors
+    /// As [`Self::rotate_tls`].
+    pub fn rotate_join(&mut self, locked: &LockedState<'_>) -> Result<String, StateError> {
+        let made = self.make_join(locked)?;
+        let public = made.public()?;
+        self.join = Some(made);
+        Ok(public)
+    }
+
     /// Takes over an authority that was made elsewhere, in place of the one before.
     ///
     /// # Errors
@@ -260,6 +273,14 @@ impl State {
     pub fn tls_certificate(&self) -> Result<Option<Certificate>, StateError> {
         read_certificate(&self.tls_certificate_path())
     }
+}
+
+/// The SSH authority of a private key, whose public half is put beside it.
+fn open_join(locked: &LockedState<'_>, key: &str) -> Result<JoinAuthority, StateError> {
+    let path = locked.state.join_key_path();
+    let opened = JoinAuthority::open(key).map_err(|error| corrupt(&path, error.to_string()))?;
+    locked.write_join_public(&opened.public()?)?;
+    Ok(opened)
 }
 
 fn write_key(path: &Path, key: &str, under: Option<&Secret>) -> Result<(), StateError> {

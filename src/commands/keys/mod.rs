@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::cli::args::KeysAction;
 use crate::cli::prompt;
 use crate::config::secret::{Outside as _, ThisMachine};
-use crate::config::types::{Cluster, Secret};
+use crate::config::types::{Cluster, Node, Role, Secret};
 use crate::error::{self, ExitCode, advise};
 use crate::keys::KeyError;
 use crate::state::{Authorities, LockedState, State, StateError};
@@ -66,6 +66,17 @@ impl Desk<'_> {
     fn servers(&self) -> Vec<&str> {
         let nodes = self.cluster.nodes.iter().filter(|node| node.docker.tls);
         nodes.map(|node| node.name.as_str()).collect()
+    }
+
+    /// For each manager a line that runs a command on it over ssh, by the host keys that the state has.
+    fn on_managers(&self, command: &str) -> Vec<String> {
+        let known_hosts = format!("UserKnownHostsFile={}", self.state.known_hosts().display());
+        let managers = self.cluster.nodes.iter().filter(|node| node.role == Role::Manager);
+        let line = |node: &Node| {
+            let account = format!("{}@{}", node.user.name, node.address);
+            format!("ssh -t -o {} {account} {}", quoted(&known_hosts), quoted(command))
+        };
+        managers.map(line).collect()
     }
 }
 
