@@ -6,26 +6,17 @@
 nfs_image() {
 	local out=$WORK/nfs-$ARCH.img release
 	release=$(awk '$1 == "Package:" && $2 ~ /^linux-image-[0-9]/ { print substr($2, 13); exit }' "${BASE%.img}.dpkg-status")
-	if [[ ! -e $out ]]; then
-		cp --sparse=always "$BASE" "$out.new" && truncate -s +32M "$out.new" && echo ', +' | sfdisk -q -N 2 "$out.new" &&
-			with_modules "$out.new" "$release" >&2 && mv "$out.new" "$out" || return
-	fi
-	echo "$out"
+	changed "$out" 32 with_modules "$release" >&2 && echo "$out"
 }
 
-# with_modules IMAGE RELEASE: into the second partition, made as large as it can be
+# with_modules RELEASE DIR: into the image that is mounted there
 with_modules() {
-	local from=$WORK/nfs-kernel mnt=$WORK/nfs-root loop start status=0
-	rm -rf "$from" && mkdir -p "$from" "$mnt"
-	(cd "$from" && apt-get download -q "linux-image-$2" && dpkg-deb -x ./*.deb .) || return
-	start=$(sfdisk --json "$1" | jq '.partitiontable.partitions[1].start * 512')
-	loop=$(losetup --find --show --offset "$start" "$1") || return
-	e2fsck -fp "$loop" && resize2fs "$loop" && mount "$loop" "$mnt" &&
-		(cd "$from/lib/modules/$2" && cp -r --parents kernel/fs/{nfs,nfsd,nfs_common,lockd} kernel/net/sunrpc "$mnt/lib/modules/$2/") &&
-		chroot "$mnt" depmod "$2" || status=1
-	! mountpoint -q "$mnt" || umount "$mnt"
-	losetup --detach "$loop"
-	rm -rf "$from" "$mnt"
+	local from=$WORK/nfs-kernel status=0
+	rm -rf "$from" && mkdir -p "$from"
+	(cd "$from" && apt-get download -q "linux-image-$1" && dpkg-deb -x ./*.deb . && cd "lib/modules/$1" &&
+		cp -r --parents kernel/fs/{nfs,nfsd,nfs_common,lockd} kernel/net/sunrpc "$2/lib/modules/$1/") &&
+		chroot "$2" depmod "$1" || status=1
+	rm -rf "$from"
 	return "$status"
 }
 
