@@ -278,8 +278,8 @@ pub enum KeysAction {
         dir: PathBuf,
     },
     /// Make new keys in place of old ones, and say which cards must be flashed again
-    #[command(after_help = "Examples:\n  pibake keys rotate ca\n  pibake keys rotate node pi1\n  \
-        pibake keys rotate client operator")]
+    #[command(after_help = "Examples:\n  pibake keys rotate ca\n  pibake keys rotate join\n  \
+        pibake keys rotate node pi1\n  pibake keys rotate client operator")]
     Rotate {
         /// Whose keys
         #[command(subcommand)]
@@ -320,6 +320,8 @@ pub enum KeysAction {
 pub enum Rotated {
     /// The TLS CA's, and with it those of every node and client
     Ca,
+    /// The join CA's, which managers trust to let nodes in
+    Join,
     /// Those of a node's dockerd
     Node {
         /// The node

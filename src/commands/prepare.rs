@@ -24,8 +24,8 @@ use crate::plan::{Inputs, build, overlay_names, secret_params};
 use crate::seed::Seed;
 use crate::source::error::SourceError;
 use crate::source::{self, BaseImage, OpenImage};
+use crate::state::State;
 use crate::state::identity::NodeIdentity;
-use crate::state::{Authorities, State};
 
 use super::context::Context;
 use super::create;
@@ -221,13 +221,12 @@ pub(super) fn identities(
     order: &Order,
     state: &State,
 ) -> anyhow::Result<Vec<NodeIdentity>> {
-    let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
-    let mut ask = || keys::passphrase(context);
-    let mut authorities = Authorities::new(context.bake_time()?, &mut ask);
-    let identities = order.nodes.iter().map(|node| locked.identity(node, &order.cluster, &mut authorities));
-    let identities = identities.collect::<Result<_, _>>().map_err(keys::advised)?;
-    locked.write_known_hosts(&order.cluster.nodes).context("writing known_hosts")?;
-    Ok(identities)
+    keys::sign(context, state, |locked, authorities| {
+        let identities = order.nodes.iter().map(|node| locked.identity(node, &order.cluster, authorities));
+        let identities = identities.collect::<Result<_, _>>()?;
+        locked.write_known_hosts(&order.cluster.nodes)?;
+        Ok(identities)
+    })
 }
 
 fn build_all(
