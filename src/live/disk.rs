@@ -143,9 +143,14 @@ impl LiveDisk {
         self.inner().fresh()
     }
 
-    /// Takes nothing that was read for certain any more.
-    pub(super) fn forget(&self) {
-        self.inner().covered.clear();
+    /// Takes nothing for certain any more that may have been written since.
+    pub(super) fn renew(&self) -> Result<(), LiveError> {
+        self.stale()?;
+        let mut inner = self.inner();
+        if inner.tracking != Tracking::Noted {
+            inner.covered.clear();
+        }
+        Ok(())
     }
 
     /// Orders something whose answer is a text.

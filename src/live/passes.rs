@@ -95,7 +95,7 @@ fn in_use(disk: &Arc<LiveDisk>, order: &Order<'_>) -> Result<(Used, Vec<FsPath>)
             return Ok((found, swap_files));
         }
         attempt += 1;
-        disk.forget();
+        disk.renew()?;
     }
 }
 
