@@ -120,7 +120,8 @@ impl WrittenArchive {
     /// whole archive.
     ///
     /// # Errors
-    /// When they cannot be written, flushed or renamed; then none of them has its name.
+    /// When they cannot be written, flushed or renamed; then none of them is left under its name. An older
+    /// manifest of that name may be gone by then.
     pub fn publish(self, manifest: &Manifest) -> Result<(), ArchiveError> {
         let ArchiveWriter { names, archive, bmap, manifest: file } = self.files;
         write_all(&file, manifest.to_json().as_bytes())?;
@@ -129,14 +130,14 @@ impl WrittenArchive {
         }
         // An older manifest must not stand beside a newer archive.
         remove(&names.manifest).map_err(SinkError::file("removing", &names.manifest))?;
-        let published = archive.publish().and_then(|()| bmap.publish()).and_then(|()| file.publish());
-        if published.is_err() {
-            // The first error is the one that is told.
-            for path in names.all() {
+        archive.publish()?;
+        bmap.publish().and_then(|()| file.publish()).inspect_err(|_| {
+            // The error is what is told; what cannot be removed is an archive without a manifest.
+            for path in [&names.archive, &names.bmap] {
                 let _ = remove(path);
             }
-        }
-        Ok(published?)
+        })?;
+        Ok(())
     }
 }
 

@@ -154,6 +154,9 @@ impl Bmap {
     /// Takes one range, which must begin behind the one before.
     fn take(&mut self, node: Node<'_, '_>) -> Result<(), BackupError> {
         let text = value(node);
+        if !node.has_tag_name("Range") {
+            return Err(corrupt(format!("{:?} among its ranges", node.tag_name().name())));
+        }
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         let ends = first.trim().parse::<u64>().ok().zip(last.trim().parse::<u64>().ok());
         let range = ends.and_then(|(first, last)| {

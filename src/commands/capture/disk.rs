@@ -1,7 +1,7 @@
 //! A card, or an image file, open to be captured.
 
 use std::fs::{File, Metadata};
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,10 +43,12 @@ impl Disk {
         let name = path.display().to_string();
         if info.kind != Kind::RegularFile {
             let card = CardReader::open(&info, &Privileged(&context.invoker)).map_err(refusal)?;
-            let structure = open_to_read(context, &info.path)
+            let cached = open_to_read(context, &info.path)
                 .with_context(|| format!("opening {name}"))
                 .advise(ExitCode::Failed, "run it with sudo")?;
-            return Ok(Self { info, name, stamp: None, blocks: Arc::new(card), structure });
+            let blocks: Arc<dyn BlockRead> = Arc::new(card);
+            let structure = Arc::new(Cached { cached, medium: Arc::clone(&blocks) });
+            return Ok(Self { info, name, stamp: None, blocks, structure });
         }
         let opening = || format!("opening {name}");
         let file = File::open(&info.path).with_context(opening)?;
@@ -92,6 +94,23 @@ impl Disk {
             format!("{} changed while it was captured", self.name),
             "capture it again while nothing else uses it; nothing was written",
         ))
+    }
+}
+
+/// Reads through the cache, and what that cannot give from the medium: a cache reads ahead, and a bad block spoils
+/// its neighbours for it.
+struct Cached {
+    cached: Arc<dyn BlockRead>,
+    medium: Arc<dyn BlockRead>,
+}
+
+impl BlockRead for Cached {
+    fn size(&self) -> u64 {
+        self.medium.size()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+        self.cached.read_at(offset, buf).or_else(|_| self.medium.read_at(offset, buf))
     }
 }
 
