@@ -14,6 +14,7 @@ mod growth;
 mod htree;
 mod impossible;
 mod random;
+mod recovery;
 mod refusals;
 mod space;
 #[path = "../tier.rs"]

@@ -51,7 +51,8 @@ impl<D: BlockWrite> Ext4Editor<D> {
     ///
     /// # Errors
     /// `Unsupported` names a feature that pibake does not edit, `NotClean` a state that something else must
-    /// resolve first, and how; `Corrupt`, or a read error.
+    /// resolve first, and how ([`super::recover`] resolves a journal that was not replayed, and orphans);
+    /// `Corrupt`, or a read error.
     pub fn open(device: D, stamp: Stamp) -> Result<Self, FsError> {
         let facts = Ext4Facts::open_for(device, Purpose::Edit)?;
         facts.store.check_counts()?;

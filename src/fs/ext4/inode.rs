@@ -166,9 +166,9 @@ impl Inode {
         u32_at(&self.raw, DTIME)
     }
 
-    /// Takes it out of the chain of orphans.
-    pub(super) fn clear_next_orphan(&mut self) {
-        put_u32(&mut self.raw, DTIME, 0);
+    /// Sets the inode behind this one in the chain of orphans; 0 takes it out.
+    pub(super) fn set_next_orphan(&mut self, next: u32) {
+        put_u32(&mut self.raw, DTIME, next);
     }
 
     pub(super) fn flags(&self) -> u32 {

@@ -98,11 +98,12 @@ impl<D: BlockRead> Store<D> {
         if number < self.geometry.first_inode {
             return Err(wrong("it is a reserved one"));
         }
-        let inode = self.read_inode(number)?;
+        self.inode_offset(number)?;
         let (group, index) = self.locate_inode(number);
         if !self.inode_bitmap(group)?.is_set(index) {
             return Err(wrong("it is free"));
         }
+        let inode = self.read_inode(number)?;
         if inode.kind().is_none() {
             return Err(wrong("it holds no file"));
         }
@@ -125,7 +126,7 @@ impl<D: BlockWrite> Store<D> {
                 continue;
             }
             self.shorten(&mut inode)?;
-            inode.clear_next_orphan();
+            inode.set_next_orphan(0);
             inode.set_mtime(time);
             inode.set_ctime(time);
             self.write_inode(&mut inode)?;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use pibake::disk::block::{BlockRead, BlockWrite};
 use pibake::fs::FsReader;
-use pibake::fs::ext4::{Ext4Editor, Ext4Reader, Keep, Stamp};
+use pibake::fs::ext4::{Ext4Editor, Ext4Reader, Keep, Stamp, recover};
 use pibake::fs::metadata::{FileType, Meta};
 use pibake::fs::path::FsPath;
 
@@ -16,12 +16,13 @@ const MANY: usize = 3000;
 
 /// Everything there is to do with a filesystem; errors are welcome. Both media hold the same, the second may
 /// be longer.
-pub(crate) fn exercise(to_read: impl BlockRead + 'static, to_edit: impl BlockWrite) {
+pub(crate) fn exercise(to_read: impl BlockRead + 'static, mut to_edit: impl BlockWrite) {
     if let Ok(reader) = Ext4Reader::open(to_read) {
         walk(&reader);
     }
     let size = to_edit.size();
     let stamp = Stamp { time: 1_800_000_000, generation_seed: [0; 32] };
+    let _ = recover(&mut to_edit, &stamp);
     let Ok(mut editor) = Ext4Editor::open(to_edit, stamp) else { return };
     walk(&editor);
     let _ = editor.used_ranges();

@@ -21,8 +21,14 @@ impl Mount {
     /// Mounts an image. `noinit_itable` keeps the kernel from tidying inode tables behind the test's back.
     #[track_caller]
     pub(crate) fn new(image: &Path) -> Self {
+        Self::with(image, "")
+    }
+
+    /// Mounts an image with further options.
+    #[track_caller]
+    pub(crate) fn with(image: &Path, options: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("pibake-mnt-").tempdir().expect("making a mount point");
-        let options = "loop,noinit_itable,user_xattr";
+        let options = format!("loop,noinit_itable,user_xattr,{options}");
         // Two mounts at once may take the same free loop device; the slower one is told so.
         patiently("loop device", || raw("mount", &[&"-t", &"ext4", &"-o", &options, &image, &folder.path()]));
         Self { folder: Some(folder) }

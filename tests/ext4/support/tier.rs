@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::tier::{asked, is_asked};
 
 /// Programs that the oracle tier runs.
-const TOOLS: [&str; 12] = [
+const TOOLS: [&str; 13] = [
     "e2fsck",
     "debugfs",
     "mke2fs",
@@ -14,6 +14,7 @@ const TOOLS: [&str; 12] = [
     "tune2fs",
     "mount",
     "umount",
+    "fsfreeze",
     "getfattr",
     "setfattr",
     "lsattr",

@@ -6,6 +6,7 @@ mod damage;
 mod directories;
 mod files;
 mod growth;
+mod recovery;
 mod refusals;
 mod usage;
 

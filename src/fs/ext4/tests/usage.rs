@@ -11,12 +11,12 @@ use crate::fs::usage::Remark;
 
 /// Offsets in the superblock, which begins at byte 1024.
 const STATE: usize = 1024 + 0x3a;
-const INCOMPAT: usize = 1024 + 0x60;
+pub(super) const INCOMPAT: usize = 1024 + 0x60;
 const RO_COMPAT: usize = 1024 + 0x64;
 const FREE_BLOCKS: usize = 1024 + 0xc;
 
 /// Seals a superblock that was changed.
-fn seal(image: &mut [u8]) {
+pub(super) fn seal(image: &mut [u8]) {
     if image[RO_COMPAT + 1] & 4 != 0 {
         let sum = super::super::checksum::crc32c(!0, &image[1024..1024 + 0x3fc]);
         put_u32(image, 1024 + 0x3fc, sum);
@@ -112,7 +112,7 @@ fn what_cannot_be_surveyed_is_refused_by_name() {
 }
 
 /// Puts a transaction into the empty journal of `PI`: copies of `blocks`, with a commit behind them if asked for.
-fn log(image: &mut [u8], blocks: &[(u64, Vec<u8>)], commit: bool) {
+pub(super) fn log(image: &mut [u8], blocks: &[(u64, Vec<u8>)], commit: bool) {
     let facts = Ext4Facts::open(image.to_vec()).unwrap();
     let inode = facts.store.read_inode(facts.store.superblock.journal_inode()).unwrap();
     let at = |logical| facts.store.block_of(&inode, logical).unwrap().unwrap() as usize * 4096;
