@@ -68,50 +68,52 @@ impl Unchanged {
     }
 }
 
-/// Opens a zstd file with a seek table; `None` when it is something else, or frames too large to be read alone.
+/// Opens a zstd file with a seek table; `None` when it is something else, or frames too large to be read alone. What
+/// it decodes to is not looked at.
 ///
 /// # Errors
-/// When there is no such file, it cannot be read, its table or the frames that hold its beginning are damaged, or
-/// there is no disk image in it, or not all of one.
+/// When there is no such file, it cannot be read, its table is damaged, or it claims more than any card holds.
 pub fn open_in_place(path: &Path) -> Result<Option<InPlace>, SourceError> {
     let (file, metadata) = open_file(path)?;
     let head = read_head(&file).map_err(SourceError::io("reading", path))?;
     if recognise(&head) != Content::Image(Format::Packed(Packing::Zst)) {
         return Ok(None);
     }
-    let corrupt = |offset: u64, detail: String| SourceError::Corrupt {
-        path: path.to_owned(),
-        format: Packing::Zst,
-        offset,
-        detail,
-    };
     let image = match SeekableZst::open(file) {
         Ok(image) => image,
         Err(SeekableError::Missing | SeekableError::Unsupported(_)) => return Ok(None),
-        Err(error @ SeekableError::Corrupt(_)) => return Err(corrupt(metadata.len(), error.to_string())),
+        Err(error @ SeekableError::Corrupt(_)) => return Err(corrupt(path, metadata.len(), &error)),
         Err(SeekableError::Io(error)) => return Err(SourceError::io("reading", path)(error)),
     };
-    let size = image.size();
-    if size > SIZE_LIMIT {
+    if image.size() > SIZE_LIMIT {
         return Err(SourceError::TooLarge { path: path.to_owned(), limit: SIZE_LIMIT });
     }
-    let mut head = vec![0; size.min(HEAD as u64) as usize];
-    image.read_at(0, &mut head).map_err(|error| corrupt(0, error.to_string()))?;
-    match recognise(&head) {
-        Content::Image(Format::Raw) => {}
-        Content::Image(Format::Packed(inner)) => {
-            return Err(SourceError::Nested { path: path.to_owned(), inner });
+    Ok(Some(InPlace { image, file: Unchanged { path: path.to_owned(), stamp: Stamp::of(&metadata) } }))
+}
+
+fn corrupt(path: &Path, offset: u64, error: &dyn std::error::Error) -> SourceError {
+    let (path, detail) = (path.to_owned(), error.to_string());
+    SourceError::Corrupt { path, format: Packing::Zst, offset, detail }
+}
+
+impl InPlace {
+    /// Makes sure that it is a disk image, and reaches as far as its partitions do.
+    ///
+    /// # Errors
+    /// When it is not, or its first frames are damaged.
+    pub fn check_image(&self) -> Result<(), SourceError> {
+        let (path, size) = (self.file.path.clone(), self.image.size());
+        let mut head = vec![0; size.min(HEAD as u64) as usize];
+        self.image.read_at(0, &mut head).map_err(|error| corrupt(&path, 0, &error))?;
+        match recognise(&head) {
+            Content::Image(Format::Raw) => {}
+            Content::Image(Format::Packed(inner)) => return Err(SourceError::Nested { path, inner }),
+            Content::Other(what) => return Err(SourceError::LooksLike { path, packed: true, what }),
         }
-        Content::Other(what) => {
-            return Err(SourceError::LooksLike { path: path.to_owned(), packed: true, what });
+        match furthest_partition_end(&head).filter(|end| *end > size) {
+            Some(needed) => Err(cut_short(&path, size, needed)),
+            None => Ok(()),
         }
-    }
-    match furthest_partition_end(&head).filter(|end| *end > size) {
-        Some(needed) => Err(cut_short(path, size, needed)),
-        None => Ok(Some(InPlace {
-            image,
-            file: Unchanged { path: path.to_owned(), stamp: Stamp::of(&metadata) },
-        })),
     }
 }
 
@@ -150,7 +152,8 @@ mod tests {
             }
             file.extend(seek_table(&frames).unwrap());
             fs::write(self.path(), file).unwrap();
-            open_in_place(&self.path())
+            let opened = open_in_place(&self.path())?;
+            opened.as_ref().map_or(Ok(()), InPlace::check_image).map(|()| opened)
         }
     }
 

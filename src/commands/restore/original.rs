@@ -71,7 +71,9 @@ impl Original {
         Ok(Self { path: path.to_owned(), blocks: Arc::new(image), standing: Standing::InPlace(file), map })
     }
 
-    fn of_frames(path: &Path, InPlace { image, file }: InPlace) -> anyhow::Result<Self> {
+    fn of_frames(path: &Path, archive: InPlace) -> anyhow::Result<Self> {
+        archive.check_image().advise(ExitCode::Failed, NAME_AN_IMAGE)?;
+        let InPlace { image, file } = archive;
         if let Some(names) = Names::of(path) {
             check_lone_bmap(&names, image.size()).advise(ExitCode::Failed, ANOTHER_COPY)?;
         }

@@ -143,6 +143,20 @@ fn what_grows_by_itself_is_left_to_it_and_raw_images_grow_like_backups() {
 }
 
 #[test]
+fn a_backup_of_what_pibake_does_not_know_comes_back_too() {
+    let (desk, _) = desk_with_backup();
+    let bytes: Vec<u8> = (0..4 * MIB).map(|at| u8::try_from(at * 7 % 253).unwrap()).collect();
+    fs::write(desk.path("foreign"), &bytes).unwrap();
+    back_up(&desk.path("foreign"), &desk.path("foreign.img.zst"));
+    let card = desk.card("card", 8);
+    desk.run(&["restore", "foreign.img.zst", "card", "-y"]).ends(0).says(&["written as it is"]);
+    assert!(fs::read(&card).unwrap()[..bytes.len()] == bytes);
+    // Without its manifest nothing says that this is a disk.
+    fs::remove_file(desk.path("foreign.json")).unwrap();
+    desk.run(&["restore", "foreign.img.zst", "card", "-y"]).ends(1).says(&["no disk image"]);
+}
+
+#[test]
 fn a_card_a_little_smaller_gets_an_image_that_ends_earlier() {
     let (desk, _) = desk_with_backup();
     let mut image = fs::read(desk.path("booted.img")).unwrap();
