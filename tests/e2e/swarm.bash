@@ -175,12 +175,12 @@ power() {
 	local n
 	for n; do
 		if [[ -e $CASE/wakes.$n ]]; then
-			mkdir -p "$CASE/bin"
+			# each has a directory of its own: the machine before may not have been started yet
+			mkdir -p "$CASE/bin.$n"
 			printf '#!/bin/sh\nexec %q -rtc base=%s "$@"\n' "$(command -v qemu-system-x86_64)" \
-				"$(date -u -d "@$(cat "$CASE/wakes.$n")" +%Y-%m-%dT%H:%M:%S)" >"$CASE/bin/qemu-system-x86_64"
-			chmod 755 "$CASE/bin/qemu-system-x86_64"
-			PATH="$CASE/bin:$PATH" bed start "pi$n"
-			sleep 1
+				"$(date -u -d "@$(cat "$CASE/wakes.$n")" +%Y-%m-%dT%H:%M:%S)" >"$CASE/bin.$n/qemu-system-x86_64"
+			chmod 755 "$CASE/bin.$n/qemu-system-x86_64"
+			PATH="$CASE/bin.$n:$PATH" bed start "pi$n"
 		else
 			bed start "pi$n"
 		fi
