@@ -152,6 +152,7 @@ impl SourceError {
                 "make room in {}, or unpack the image where there is room and name what it unpacks to",
                 dir.display()
             )),
+            Self::Interrupted(_) => Some("run it again when you like".to_owned()),
             Self::Changed { .. } => Some("leave it alone while it is used, and try again".to_owned()),
             _ => None,
         }

@@ -1,7 +1,8 @@
 """nbdkit plugin: the test bed's card with a door, where requests are written down and one of them can be held.
 
 The test bed's own plugin lies beside this one as original-plugin.py, and the card's store says where the rest is:
-  arm     the number of the request to hold, counted from the first write on since this file was written; 0 for none
+  arm     the request to hold, of those from the first write on since this file was written: AFTER NTH PREFIX is the one
+          so many after the NTH whose line in trace begins like this; 0 0 - for none
   trace   a line for each of them: W OFFSET LENGTH, R OFFSET LENGTH, F
   held    is there as long as the request is held; it goes on when arm is removed
 """
@@ -24,7 +25,7 @@ get_size = original.get_size
 can_multi_conn = original.can_multi_conn
 thread_model = original.thread_model
 
-state = {"dir": None, "arm": None, "hold": 0, "count": 0}
+state = {"dir": None, "arm": None, "after": 0, "nth": 0, "prefix": "", "any": False}
 
 
 def config(key, value):
@@ -47,20 +48,28 @@ def _armed():
     if state["arm"] != (seen.st_ino, seen.st_mtime_ns):
         state["arm"] = (seen.st_ino, seen.st_mtime_ns)
         with open_file(_there("arm")) as file:
-            state["hold"] = int(file.read())
-        state["count"] = 0
+            after, nth, state["prefix"] = file.read().split(" ", 2)
+        state["after"], state["nth"], state["any"] = int(after), int(nth), False
         open_file(_there("trace"), "w").close()
     return True
 
 
 def _pass(line):
     """Counts a request, and holds it if it is the one."""
-    if not _armed() or (state["count"] == 0 and not line.startswith("W")):
+    if not _armed() or not (state["any"] or line.startswith("W")):
         return
-    state["count"] += 1
+    state["any"] = True
     with open_file(_there("trace"), "a") as trace:
         trace.write(line + "\n")
-    if state["count"] == state["hold"]:
+    if state["nth"] > 0 and (line + " ").startswith(state["prefix"] + " "):
+        state["nth"] -= 1
+        if state["nth"] > 0:
+            return
+    elif state["nth"] > 0 or state["prefix"] == "-":
+        return
+    else:
+        state["after"] -= 1
+    if state["after"] == 0:
         open_file(_there("held"), "w").close()
         while os.path.exists(_there("arm")):
             time.sleep(0.005)

@@ -111,15 +111,29 @@ pub(crate) enum Request {
     Flush,
 }
 
+/// A request that can be told again in another run, whatever pieces the kernel makes of the others: so many after the
+/// `nth` that is a flush, or a write that begins at an offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hold {
+    pub(crate) after: usize,
+    pub(crate) nth: usize,
+    /// `None` for a flush.
+    pub(crate) write_at: Option<u64>,
+}
+
 /// Where requests of a card are written down, and one of them is held (`card-door.py`).
 pub(crate) struct Door<'a>(&'a Path);
 
 impl Door<'_> {
-    /// From now on requests are counted from the first write on, and the one of this number is held; 0 holds none.
-    pub(crate) fn hold(&self, number: usize) {
+    /// From now on requests are written down from the first write on, and this one is held.
+    pub(crate) fn hold(&self, hold: Option<Hold>) {
         self.remove("held");
+        let words = hold.map_or("0 0 -".to_owned(), |Hold { after, nth, write_at }| {
+            let prefix = write_at.map_or("F".to_owned(), |offset| format!("W {offset}"));
+            format!("{after} {nth} {prefix}")
+        });
         // Under its name only when it can be read whole.
-        fs::write(self.0.join("arm.new"), number.to_string()).unwrap();
+        fs::write(self.0.join("arm.new"), words).unwrap();
         fs::rename(self.0.join("arm.new"), self.0.join("arm")).unwrap();
     }
 

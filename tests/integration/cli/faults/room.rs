@@ -7,8 +7,7 @@ use std::process::Command;
 
 use super::super::desk::Desk;
 use super::super::image::digest;
-use super::steps::boundaries;
-use super::table::{Held, Order, SIZE, Table};
+use super::table::{Held, Order, Table};
 use crate::card_bed::card_tier;
 use crate::root::asked_as_root;
 
@@ -121,10 +120,8 @@ fn a_source_that_shrinks_or_changes_while_it_is_written_is_told_and_the_card_doe
         return;
     }
     let table = Table::new(Order::Restore, &[]);
-    table.card.door().hold(0);
-    table.takes();
-    let steps = boundaries(&table.card.door().requests(), SIZE);
-    let body = steps.iter().find(|(name, _)| *name == "the body is written").unwrap().1;
+    let steps = table.steps();
+    let body = steps.iter().find(|step| step.name == "the body is written").unwrap().holds[2];
     let source = table.desk.path("pi1.img");
     let whole = fs::read(&source).unwrap();
     let change = |act: &dyn Fn(&File)| act(&File::options().write(true).open(&source).unwrap());
@@ -136,7 +133,7 @@ fn a_source_that_shrinks_or_changes_while_it_is_written_is_told_and_the_card_doe
     ] {
         table.put_back();
         let before = table.content();
-        let ended = table.at_request(body + 4, |_| change(act));
+        let ended = table.at_request(body, |_| change(act));
         assert_eq!(ended.status.code(), Some(1), "{what}: {}", ended.err);
         assert!(ended.out.is_empty(), "{what}: {}", ended.out);
         for text in [says, "leave it alone while it is used", "does not boot: flash it again"] {

@@ -1,12 +1,10 @@
 //! SIGINT and `kill -9` at every step of writing a card, one request before and after, and at random moments.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use super::steps::boundaries;
-use super::table::{Again, Ended, Held, Order, SIZE, Table, When};
+use super::table::{Again, Ended, Held, Order, Table, When};
 use crate::card_bed::card_tier;
 use crate::root::asked_as_root;
 
@@ -56,30 +54,21 @@ impl Sum {
     }
 }
 
-/// Stops an order at each of these requests by each signal, from a card that holds something else.
-fn at_requests(order: Order, choose: impl Fn(&[(&'static str, usize)], usize) -> BTreeSet<usize>) {
+/// Stops an order at every `every`th step, and after it and one request on, by each signal, from a card that holds
+/// something else.
+fn at_steps(order: Order, every: usize) {
     let table = Table::new(order, &[]);
-    table.card.door().hold(0);
-    table.takes();
-    let requests = table.card.door().requests();
-    let steps = boundaries(&requests, SIZE);
-    println!("{order:?}: {} requests; {steps:?}", requests.len());
     let mut sum = Sum::default();
-    for number in choose(&steps, requests.len()) {
-        for signal in SIGNALS {
+    for step in table.steps().iter().step_by(every) {
+        for (hold, signal) in step.holds.iter().flat_map(|hold| SIGNALS.map(|signal| (*hold, signal))) {
             table.put_back();
             let before = table.content();
-            let what = format!("{order:?}, {signal} at request {number}, {:?}", requests[number - 1]);
-            let ended = table.stop(When::Request(number), signal);
+            let what = format!("{order:?}, {signal} before {} +{}", step.name, hold.after);
+            let ended = table.stop(When::At(hold), signal);
             sum.enter(&what, table.judge(&ended, &before, signal, &what), &ended, table.again(&what));
         }
     }
-    sum.tell(&format!("{order:?}, at every step and one request before and after"));
-}
-
-/// Every boundary, and one request before and after.
-fn around(steps: &[(&'static str, usize)], last: usize) -> BTreeSet<usize> {
-    steps.iter().flat_map(|(_, at)| [at - 1, *at, at + 1]).filter(|at| (1..=last).contains(at)).collect()
+    sum.tell(&format!("{order:?}, at the steps"));
 }
 
 #[test]
@@ -88,7 +77,7 @@ fn at_every_step_and_one_request_before_and_after() {
         return;
     }
     for order in [Order::Flash, Order::Restore] {
-        at_requests(order, around);
+        at_steps(order, 1);
     }
 }
 
@@ -99,6 +88,9 @@ fn at_fifty_random_moments() {
     }
     for order in [Order::Flash, Order::Restore] {
         let table = Table::new(order, &["write_mbps=40", "read_mbps=90"]);
+        // The second time nothing has to be unpacked.
+        table.takes();
+        table.put_back();
         let takes = table.takes();
         let mut random = fastrand::Rng::with_seed(50);
         let mut sum = Sum::default();
@@ -126,5 +118,5 @@ fn at_some_steps() {
     if !card_tier() {
         return;
     }
-    at_requests(Order::Flash, |steps, _| steps.iter().step_by(3).map(|(_, at)| *at).collect());
+    at_steps(Order::Flash, 4);
 }
