@@ -166,7 +166,8 @@ fn what_is_written_after_it_was_read_is_read_again() {
         let taken = stage.taken();
         assert_eq!(taken.hashed, None);
         assert_eq!((taken.frozen, taken.passes), (Duration::from_millis(370), 1));
-        assert!(taken.read_frozen > 0 && taken.read_frozen < taken.read / 10, "{taken:?}");
+        // The first pass itself comes by what changed while it began
+        assert!(taken.read_frozen < taken.read / 10 && (change == "3" || taken.read_frozen > 0), "{taken:?}");
         assert_eq!(stage.asked("digest"), 0);
     }
 }

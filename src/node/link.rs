@@ -191,7 +191,7 @@ impl Link {
             };
             // What else is said comes from login scripts
             match line.as_deref() {
-                None if asked && self.complaints.text().contains("incorrect password") => {
+                None if asked && self.complaints.heard().contains("incorrect password") => {
                     return Err(LinkError::Password);
                 }
                 None => return Ok(false),
