@@ -68,7 +68,7 @@ fn text(path: &str) -> FsPath {
 fn filesystem_size(path: &Path) -> u64 {
     let blocks = blocks(path);
     let range = root_range(&blocks);
-    usage(&Window::new(blocks, range).unwrap(), &[]).unwrap().size
+    usage(Window::new(blocks, range).unwrap(), &[]).unwrap().size
 }
 
 /// Whether programs from outside find nothing wrong with a card's filesystems.
