@@ -29,7 +29,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("plan", &["config", "container", "deb", "fs", "inventory", "seed", "state"]),
     ("node", &["config", "disk", "interrupt"]),
     ("check", &["config", "interrupt", "node"]),
-    ("live", &["disk", "fs", "node", "progress", "tier", "usage"]),
+    ("live", &["disk", "fs", "interrupt", "node", "progress", "tier", "usage"]),
     ("apply", &["cow", "disk", "fs", "inventory", "plan"]),
     ("audit", &["disk", "fs", "interrupt", "inventory"]),
     ("prove", &["disk", "fs", "interrupt", "inventory", "plan", "progress"]),
