@@ -24,6 +24,7 @@ pub mod device;
 pub mod disk;
 pub mod error;
 pub mod fetch;
+pub mod fit;
 pub mod fs;
 pub mod interrupt;
 pub mod inventory;

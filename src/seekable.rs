@@ -8,7 +8,10 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use sha2::{Digest, Sha256};
+use zstd::zstd_safe::compress_bound;
 
 use crate::disk::block::{BlockRead, past_end};
 
@@ -26,8 +29,12 @@ const CHECKSUM_FLAG: u8 = 0x80;
 const RESERVED: u8 = 0x7c;
 /// The largest frame that is decoded: memory is what it takes.
 const MAX_FRAME: u32 = 64 << 20;
+/// The most frames of a file: of 1 MiB, as they are here, a card of 4 TiB.
+const MAX_FRAMES: u64 = 4 << 20;
+/// Compressed bytes beyond what compressing costs at worst: encoders that flush often need some.
+const SLACK: usize = 64 << 10;
 /// How many bytes of decoded frames are kept.
-const KEPT: usize = 16 << 20;
+const KEPT: u64 = 16 << 20;
 
 /// Why a file cannot be read as seekable zstd.
 #[derive(Debug, thiserror::Error)]
@@ -81,13 +88,45 @@ struct Frame {
     size: FrameSize,
 }
 
-/// A seekable zstd file, read as what it decodes to.
+/// What a frame must decode to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameContent {
+    /// Nothing but zeros.
+    Zeros,
+    /// What has this SHA-256.
+    Sha256([u8; 32]),
+}
+
+impl FrameContent {
+    fn is_of(self, decoded: &[u8]) -> bool {
+        match self {
+            Self::Zeros => decoded.iter().all(|byte| *byte == 0),
+            Self::Sha256(digest) => Sha256::digest(decoded).as_slice() == digest,
+        }
+    }
+}
+
+/// A frame that is being decoded, or was: readers that come meanwhile wait for the one that came first.
+type Slot = OnceLock<Result<Vec<u8>, Fault>>;
+
+/// What became of a frame, for everybody who waited for it.
+#[derive(Debug)]
+struct Fault {
+    kind: io::ErrorKind,
+    what: String,
+}
+
+/// A seekable zstd file, read as what it decodes to. Several readers decode frames at the same time, no frame is
+/// decoded twice at once, and the frames used last are kept.
 #[derive(Debug)]
 pub struct SeekableZst {
     file: File,
     frames: Vec<Frame>,
     size: u64,
-    kept: Mutex<VecDeque<(usize, Arc<Vec<u8>>)>>,
+    /// What each frame must decode to, when that is known.
+    contents: Vec<FrameContent>,
+    /// The one used last stands last.
+    kept: Mutex<VecDeque<(usize, Arc<Slot>)>>,
 }
 
 impl SeekableZst {
@@ -120,7 +159,19 @@ impl SeekableZst {
                 file_size - table
             )));
         }
-        Ok(Self { file, frames, size: decoded_at, kept: Mutex::default() })
+        Ok(Self { file, frames, size: decoded_at, contents: Vec::new(), kept: Mutex::default() })
+    }
+
+    /// The same file, each frame of which must decode to what is said here.
+    ///
+    /// # Errors
+    /// `Corrupt` when there are not as many frames as that.
+    pub fn with_contents(self, contents: Vec<FrameContent>) -> Result<Self, SeekableError> {
+        let (frames, known) = (self.frames.len(), contents.len());
+        if frames != known {
+            return Err(SeekableError::Corrupt(format!("{frames} frames, {known} are known")));
+        }
+        Ok(Self { contents, ..self })
     }
 
     /// The sizes of the frames, in order.
@@ -128,37 +179,67 @@ impl SeekableZst {
         self.frames.iter().map(|frame| frame.size)
     }
 
-    fn decoded(&self, index: usize) -> io::Result<Arc<Vec<u8>>> {
-        // A panic while holding the lock leaves the queue whole.
-        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, frame)) = kept().iter().find(|(held, _)| *held == index) {
-            return Ok(Arc::clone(frame));
+    fn decoded(&self, index: usize) -> io::Result<Arc<Slot>> {
+        let slot = self.slot(index);
+        let made = slot.get_or_init(|| self.decode(index).map_err(Fault::from));
+        if let Err(fault) = made {
+            let error = io::Error::new(fault.kind, fault.what.clone());
+            // What could not be read now may be read another time.
+            self.kept().retain(|(_, held)| !Arc::ptr_eq(held, &slot));
+            return Err(error);
         }
-        let frame = Arc::new(self.decode(&self.frames[index])?);
-        let mut kept = kept();
-        kept.push_back((index, Arc::clone(&frame)));
-        let mut held: usize = kept.iter().map(|(_, frame)| frame.len()).sum();
-        while held > KEPT && kept.len() > 1 {
-            held -= kept.pop_front().map_or(0, |(_, frame)| frame.len());
-        }
-        Ok(frame)
+        Ok(slot)
     }
 
-    fn decode(&self, frame: &Frame) -> io::Result<Vec<u8>> {
-        let mut compressed = vec![0; frame.size.compressed as usize];
-        self.file.read_exact_at(&mut compressed, frame.at)?;
+    /// A panic while holding the lock leaves the queue whole.
+    fn kept(&self) -> std::sync::MutexGuard<'_, VecDeque<(usize, Arc<Slot>)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a frame is, or is to be put. Frames that were not used for the longest time give way.
+    fn slot(&self, index: usize) -> Arc<Slot> {
+        let mut kept = self.kept();
+        let held = kept.iter().position(|(held, _)| *held == index).and_then(|at| kept.remove(at));
+        let (_, slot) = held.unwrap_or_default();
+        kept.push_back((index, Arc::clone(&slot)));
+        let len = |index: usize| u64::from(self.frames[index].size.decoded);
+        let mut bytes: u64 = kept.iter().map(|(held, _)| len(*held)).sum();
+        while bytes > KEPT && kept.len() > 1 {
+            bytes -= kept.pop_front().map_or(0, |(held, _)| len(held));
+        }
+        slot
+    }
+
+    fn decode(&self, index: usize) -> io::Result<Vec<u8>> {
+        let frame = &self.frames[index];
         let corrupt = |what: String| {
             io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("the zstd frame at offset {}: {what}", frame.at),
+                format!("the zstd frame {index} at offset {}: {what}", frame.at),
             )
         };
-        let decoded = zstd::bulk::decompress(&compressed, frame.size.decoded as usize)
-            .map_err(|error| corrupt(error.to_string()))?;
-        if decoded.len() != frame.size.decoded as usize {
-            return Err(corrupt(format!("{} bytes instead of {}", decoded.len(), frame.size.decoded)));
+        let (packed, len) = (frame.size.compressed as usize, frame.size.decoded as usize);
+        if packed > compress_bound(len).saturating_add(SLACK) {
+            return Err(corrupt(format!("{packed} bytes for {len} are no compression")));
         }
-        Ok(decoded)
+        let mut compressed = vec![0; packed];
+        self.file.read_exact_at(&mut compressed, frame.at)?;
+        let decoded = zstd::bulk::decompress(&compressed, len).map_err(|error| corrupt(error.to_string()))?;
+        if decoded.len() != len {
+            return Err(corrupt(format!("{} bytes instead of {len}", decoded.len())));
+        }
+        match self.contents.get(index) {
+            Some(content) if !content.is_of(&decoded) => {
+                Err(corrupt("it does not decode to what it should".to_owned()))
+            }
+            _ => Ok(decoded),
+        }
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self { kind: error.kind(), what: error.to_string() }
     }
 }
 
@@ -175,7 +256,8 @@ impl BlockRead for SeekableZst {
             // The last frame that starts at or before the offset: it holds the byte, as empty frames that
             // start there come before it.
             let index = self.frames.partition_point(|frame| frame.decoded_at <= offset) - 1;
-            let frame = self.decoded(index)?;
+            let slot = self.decoded(index)?;
+            let frame = slot.get().and_then(|made| made.as_ref().ok()).map_or(&[][..], Vec::as_slice);
             let skip = usize::try_from(offset - self.frames[index].decoded_at).map_err(io::Error::other)?;
             let len = buf.len().min(frame.len() - skip);
             let (now, rest) = buf.split_at_mut(len);
@@ -200,10 +282,14 @@ fn read_table(file: &File, file_size: u64) -> Result<(Vec<u8>, usize), SeekableE
         return Err(SeekableError::Unsupported(format!("descriptor {descriptor:#04x}")));
     }
     let entry_size = if descriptor & CHECKSUM_FLAG == 0 { 8 } else { 12 };
-    let entries = u64::from(le32(&footer, 0)) * entry_size;
+    let count = u64::from(le32(&footer, 0));
+    let entries = count * entry_size;
     let header_at = footer_at
         .checked_sub(entries + HEADER)
         .ok_or_else(|| SeekableError::Corrupt(format!("{entries} bytes of entries do not fit the file")))?;
+    if count > MAX_FRAMES {
+        return Err(SeekableError::Unsupported(format!("{count} frames, more than {MAX_FRAMES}")));
+    }
     let mut table = vec![0; (HEADER + entries) as usize];
     file.read_exact_at(&mut table, header_at)?;
     if le32(&table, 0) != SKIPPABLE_MAGIC || u64::from(le32(&table, 4)) != entries + FOOTER {
@@ -222,8 +308,11 @@ fn le32(bytes: &[u8], at: usize) -> u32 {
 mod tests {
     use std::fs::File;
     use std::io::{Read, Write};
+    use std::os::unix::fs::FileExt;
 
-    use super::{FrameSize, SeekableError, SeekableZst, seek_table};
+    use sha2::{Digest, Sha256};
+
+    use super::{FrameContent, FrameSize, SeekableError, SeekableZst, seek_table};
     use crate::disk::block::BlockRead;
 
     fn content(len: usize) -> Vec<u8> {
@@ -339,5 +428,83 @@ mod tests {
         assert!(matches!(open(&reserved), Err(SeekableError::Unsupported(_))));
         let huge = [FrameSize { compressed: 0, decoded: 65 << 20 }];
         assert!(matches!(open(&seek_table(&huge).unwrap()), Err(SeekableError::Unsupported(_))));
+    }
+
+    #[test]
+    fn readers_together_read_what_one_reads() {
+        let sizes = [3000; 40];
+        let content = content(sizes.iter().sum());
+        let image = open(&archive(&sizes)).unwrap();
+        std::thread::scope(|scope| {
+            for seed in 0..8 {
+                let (image, content) = (&image, &content);
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(seed);
+                    for _ in 0..300 {
+                        let start = random.usize(..content.len());
+                        let end = random.usize(start..=content.len().min(start + 9000));
+                        let mut buf = vec![0; end - start];
+                        image.read_at(start as u64, &mut buf).unwrap();
+                        assert!(buf == content[start..end]);
+                    }
+                });
+            }
+        });
+        // Frames this small are all kept, and none of them twice.
+        assert_eq!(image.kept().len(), sizes.len());
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_the_oldest_goes() {
+        let size = 6 << 20;
+        let image = open(&archive(&[size; 4])).unwrap();
+        let mut byte = [0];
+        let kept = |image: &SeekableZst| image.kept().iter().map(|(index, _)| *index).collect::<Vec<_>>();
+        for (frame, expected) in [(0, &[0][..]), (1, &[0, 1]), (0, &[1, 0]), (2, &[0, 2]), (3, &[2, 3])] {
+            image.read_at(frame * size as u64, &mut byte).unwrap();
+            assert_eq!(kept(&image), expected);
+        }
+    }
+
+    #[test]
+    fn a_frame_is_what_is_known_of_it_or_an_error() {
+        let bytes = archive(&[1000, 1000]);
+        let whole = content(2000);
+        let digest = |frame: &[u8]| FrameContent::Sha256(Sha256::digest(frame).into());
+        let mut contents: Vec<FrameContent> = whole.chunks(1000).map(digest).collect();
+        let mut buf = vec![0; 2000];
+        let known = |contents: &[FrameContent]| open(&bytes).unwrap().with_contents(contents.to_vec());
+        known(&contents).unwrap().read_at(0, &mut buf).unwrap();
+        contents.swap(0, 1);
+        for wrong in [contents.clone(), vec![FrameContent::Zeros; 2]] {
+            let image = known(&wrong).unwrap();
+            for _ in 0..2 {
+                let error = image.read_at(1500, &mut buf[..1]).unwrap_err().to_string();
+                assert!(error.contains("frame 1 at offset"), "{error}");
+            }
+        }
+        assert!(matches!(known(&contents[..1]), Err(SeekableError::Corrupt(_))));
+        let mut file = zstd::bulk::compress(&[0; 100], 3).unwrap();
+        let compressed = u32::try_from(file.len()).unwrap();
+        file.extend(seek_table(&[FrameSize { compressed, decoded: 100 }]).unwrap());
+        let image = open(&file).unwrap().with_contents(vec![FrameContent::Zeros]).unwrap();
+        image.read_at(0, &mut buf[..100]).unwrap();
+    }
+
+    #[test]
+    fn what_a_table_claims_is_not_allocated() {
+        // A frame that takes a hundred times what it holds, and a table of more frames than any card has.
+        let mut bytes = vec![0; 1 << 20];
+        bytes.extend(seek_table(&[FrameSize { compressed: 1 << 20, decoded: 10 }]).unwrap());
+        let error = open(&bytes).unwrap().read_at(0, &mut [0]).unwrap_err().to_string();
+        assert!(error.contains("no compression"), "{error}");
+        let file: File = tempfile::tempfile().unwrap();
+        let frames = (4u64 << 20) + 1;
+        file.set_len(17 + 8 * frames).unwrap();
+        let mut footer = u32::try_from(frames).unwrap().to_le_bytes().to_vec();
+        footer.push(0);
+        footer.extend(0x8F92_EAB1u32.to_le_bytes());
+        file.write_all_at(&footer, 8 + 8 * frames).unwrap();
+        assert!(matches!(SeekableZst::open(file), Err(SeekableError::Unsupported(_))));
     }
 }

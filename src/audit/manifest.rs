@@ -26,6 +26,8 @@ pub struct Manifest {
     pub plan: String,
     /// As RFC 3339 writes it.
     bake_time: String,
+    /// What was captured, of a card that is no bake.
+    restored: Option<Value>,
     /// Every path that was written or removed.
     pub paths: Vec<Entry>,
 }
@@ -133,6 +135,12 @@ impl Manifest {
     pub fn bake_time(&self) -> i64 {
         // Looked at when it was parsed.
         self.time().unwrap_or_default()
+    }
+
+    /// Whether the card was captured, and made the node's afterwards.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.restored.is_some()
     }
 
     /// Whether something was put at a path of the root filesystem.

@@ -15,6 +15,7 @@ pub mod digest;
 pub mod error;
 pub mod manifest;
 pub mod names;
+pub mod open;
 mod reading;
 
 #[cfg(test)]

@@ -165,24 +165,21 @@ pub enum Command {
         sudo pibake flash --all --skip-done /dev/sdb   one reader, card after card\n  \
         pibake flash --node pi1 card.img     a file of the card's size")]
     Flash(FlashArgs),
-    /// Write an image to a card, with proof
+    /// Write an image or a backup to a card, with proof
     ///
     /// Takes any image that `inspect` takes. What is in use of it is written, read back and compared, by the
-    /// same rules as `flash`.
+    /// same rules as `flash`. A backup is checked against what was recorded with it before the card is touched.
+    /// On a larger card a system grows that does not grow by itself; for a smaller one it is shrunk, with
+    /// resize2fs, if its files fit.
+    ///
+    /// With --node it becomes that node of the cluster file: name, address, keys and whatever else no two machines may
+    /// share are replaced, and all else stays. A node's own card stays the same machine and the same member of the swarm;
+    /// another's joins like a new one. What still names the old one in /etc is listed.
     #[command(after_help = "Examples:\n  sudo pibake restore pi1.img.zst /dev/sdb\n  \
         sudo pibake restore 2024-11-19-raspios-bookworm-arm64-lite.img.xz /dev/sdb\n  \
+        sudo pibake restore pi3.img.zst /dev/sdb --node pi4     a card like pi3's\n  \
         pibake restore pi1.img.zst card.img     a file of the card's size")]
-    Restore {
-        /// An image, packed or not
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// The card: a whole disk such as /dev/sdb, or an existing regular file
-        #[arg(value_name = "DEVICE")]
-        device: PathBuf,
-        #[command(flatten)]
-        #[allow(missing_docs)]
-        card: CardArgs,
-    },
+    Restore(RestoreArgs),
     /// Read a card back against the receipt of its flash, or against a new bake
     ///
     /// Reads everything in use from the card itself and compares it with what was written; nothing is ever
@@ -281,8 +278,8 @@ pub enum KeysAction {
         dir: PathBuf,
     },
     /// Make new keys in place of old ones, and say which cards must be flashed again
-    #[command(after_help = "Examples:\n  pibake keys rotate ca\n  pibake keys rotate node pi1\n  \
-        pibake keys rotate client operator")]
+    #[command(after_help = "Examples:\n  pibake keys rotate ca\n  pibake keys rotate join\n  \
+        pibake keys rotate node pi1\n  pibake keys rotate client operator")]
     Rotate {
         /// Whose keys
         #[command(subcommand)]
@@ -323,6 +320,8 @@ pub enum KeysAction {
 pub enum Rotated {
     /// The TLS CA's, and with it those of every node and client
     Ca,
+    /// The join CA's, which managers trust to let nodes in
+    Join,
     /// Those of a node's dockerd
     Node {
         /// The node
@@ -353,6 +352,29 @@ pub struct FlashArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub swarm: SwarmArgs,
+}
+
+/// What is written to which card.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RestoreArgs {
+    /// An image, packed or not, or a backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The card: a whole disk such as /dev/sdb, or an existing regular file
+    #[arg(value_name = "DEVICE")]
+    pub device: PathBuf,
+    /// Write it unchanged, whatever the card's size
+    #[arg(long)]
+    pub as_is: bool,
+    /// Give it this node's identity in the place of the captured one
+    #[arg(long, value_name = "NAME", conflicts_with = "as_is")]
+    pub node: Option<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub swarm: SwarmArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub card: CardArgs,
 }
 
 /// Which card holds which node, and what it is compared with.

@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context as _;
+
 use crate::cli::args::CardArgs;
 use crate::cli::progress::quiet;
 use crate::cli::prompt;
@@ -17,7 +19,7 @@ use crate::device::platform::{self, System};
 use crate::device::policy::{Assessment, ConfirmedTarget, Consent, Options, assess, named_twice};
 use crate::device::refusal::{LookError, Refusal, Refused};
 use crate::disk::block::{BlockRead, FileBlocks};
-use crate::error::{ExitCode, advise, advised};
+use crate::error::{Advise, ExitCode, advise, advised};
 use crate::inventory::survey::survey;
 use crate::invoker::Invoker;
 
@@ -113,7 +115,7 @@ pub(super) fn confirm(
         for (_, looked, becomes) in &assessed {
             show(context, &looked.info, becomes);
         }
-        ask(&assessed)?
+        ask(context, &assessed)?
     };
     let confirmed = assessed.into_iter().zip(&consents);
     confirmed
@@ -143,7 +145,7 @@ fn given(args: &CardArgs) -> Consent {
 }
 
 /// One question for all cards that a yes is enough for, and one for each disk that cannot be taken out.
-fn ask(assessed: &[(Assessment, Looked, Becomes)]) -> anyhow::Result<Vec<Consent>> {
+fn ask(context: &Context, assessed: &[(Assessment, Looked, Becomes)]) -> anyhow::Result<Vec<Consent>> {
     if !prompt::somebody_there() {
         return Err(advised(
             ExitCode::Usage,
@@ -156,12 +158,15 @@ fn ask(assessed: &[(Assessment, Looked, Becomes)]) -> anyhow::Result<Vec<Consent
         .iter()
         .map(|(assessment, looked, _)| {
             if assessment.needs_typing() {
-                return type_name(assessment, &looked.info).map(Consent::Typed);
+                return type_name(context, assessment, &looked.info).map(Consent::Typed);
             }
             let which = if assessed.len() == 1 { "it" } else { "these cards" };
             let yes = match agreed {
                 Some(yes) => yes,
-                None => *agreed.insert(prompt::yes(&format!("Everything on {which} will be lost."))?),
+                None => {
+                    let question = format!("Everything on {which} will be lost.");
+                    *agreed.insert(answered(prompt::yes(&question, &context.interrupt))?)
+                }
             };
             if yes {
                 Ok(Consent::Yes)
@@ -172,10 +177,15 @@ fn ask(assessed: &[(Assessment, Looked, Becomes)]) -> anyhow::Result<Vec<Consent
         .collect()
 }
 
-fn type_name(assessment: &Assessment, info: &DeviceInfo) -> anyhow::Result<String> {
+fn type_name(context: &Context, assessment: &Assessment, info: &DeviceInfo) -> anyhow::Result<String> {
     let names = assessment.typeable().join("` or `");
-    let disk = info.path.display();
-    Ok(prompt::line(&format!("{disk} cannot be taken out. Type `{names}` to overwrite it:"))?)
+    let question = format!("{} cannot be taken out. Type `{names}` to overwrite it:", info.path.display());
+    answered(prompt::line(&question, &context.interrupt))
+}
+
+/// An answer, or why there is none.
+fn answered<T>(answer: io::Result<T>) -> anyhow::Result<T> {
+    answer.context("asking whether a card may be overwritten").advise(ExitCode::Failed, "nothing was written")
 }
 
 fn show(context: &Context, info: &DeviceInfo, becomes: &Becomes) {
@@ -209,4 +219,29 @@ pub(super) fn content(context: &Context, info: &DeviceInfo) -> String {
 pub(super) fn open_to_read(context: &Context, path: &Path) -> io::Result<Arc<dyn BlockRead>> {
     let file = Privileged(&context.invoker).open(path, OpenOptions::new().read(true))?;
     Ok(Arc::new(FileBlocks::new(file)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::given;
+    use crate::cli::args::{Cli, Command};
+    use crate::device::policy::Consent;
+
+    fn consent(option: &[&str]) -> Consent {
+        let words = ["pibake", "flash", "--node", "pi1", "/dev/sdb", "--yes"].iter().chain(option);
+        match Cli::parse_from(words).command {
+            Command::Flash(args) => given(&args.card),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn yes_types_nothing() {
+        assert_eq!(consent(&[]), Consent::Yes);
+        // Which is not enough for a disk that cannot be taken out.
+        assert_eq!(consent(&["--allow-fixed"]), Consent::Yes);
+        assert_eq!(consent(&["--allow-fixed=S1"]), Consent::Typed("S1".to_owned()));
+    }
 }

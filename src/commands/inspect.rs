@@ -1,6 +1,6 @@
 //! `pibake inspect`: what an image, a card or a backup holds.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use crate::cli::{backup, print, survey as show};
 use crate::disk::block::BlockRead;
 use crate::error::{Advise, ExitCode};
 use crate::inventory::survey::{Survey, survey};
-use crate::seekable::SeekableZst;
 use crate::source::error::SourceError;
 use crate::source::{self, OpenImage};
 
@@ -87,14 +86,11 @@ fn open(context: &Context, target: &Path) -> anyhow::Result<Arc<dyn BlockRead>> 
             .with_context(|| format!("opening {}", target.display()))
             .advise(ExitCode::Failed, "run it with sudo if this is a device")
     };
-    let metadata = fs::metadata(target);
-    if metadata.as_ref().is_ok_and(|metadata| metadata.file_type().is_block_device()) {
+    if fs::metadata(target).is_ok_and(|metadata| metadata.file_type().is_block_device()) {
         return as_it_is();
     }
-    if metadata.is_ok_and(|metadata| metadata.is_file())
-        && let Some(archive) = File::open(target).ok().and_then(|file| SeekableZst::open(file).ok())
-    {
-        return Ok(Arc::new(archive));
+    if let Ok(Some(archive)) = source::open_in_place(target) {
+        return Ok(Arc::new(archive.image));
     }
     let request = OpenImage {
         path: target,

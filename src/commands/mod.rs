@@ -57,7 +57,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             bake::run(&context, &nodes, &output, format, &swarm)
         }
         Command::Flash(args) => flash::run(&context, &args),
-        Command::Restore { file, device, card } => restore::run(&context, &file, &device, &card),
+        Command::Restore(args) => restore::run(&context, &args),
         Command::Verify(args) => verify::run(&context, &args),
         Command::Capture(args) => capture::run(&context, &args),
         Command::Devices => devices::run(&context),

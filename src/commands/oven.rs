@@ -45,9 +45,14 @@ pub(super) fn check(
     image: &Arc<dyn BlockRead>,
 ) -> anyhow::Result<Proof> {
     let layout = &base.inventory.layout;
-    let proof = prove(&planned.plan, layout, image, context.progress.as_ref(), &context.interrupt)
-        .with_context(|| format!("proving {}", planned.node.name))
-        .advise(ExitCode::Failed, TRY_AGAIN)?;
+    let proof = prove(&planned.plan, layout, image, context.progress.as_ref(), &context.interrupt);
+    let doing = || format!("proving {}", planned.node.name);
+    context
+        .interrupt
+        .check()
+        .with_context(doing)
+        .advise(ExitCode::Interrupted, "run it again when you like")?;
+    let proof = proof.with_context(doing).advise(ExitCode::Failed, TRY_AGAIN)?;
     base.image.still_same().advise(ExitCode::Failed, "leave the image alone while it is used")?;
     Ok(proof)
 }

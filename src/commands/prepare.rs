@@ -14,20 +14,25 @@ use crate::config::secret::{Ask, Request, Resolver, ThisMachine, parse_source, p
 use crate::config::types::{Cluster, Node, NodeSecrets, Role, Secret, SecretSource, Stack};
 use crate::config::{self, Selection, profile};
 use crate::error::{Advise, ExitCode, advised};
-use crate::inventory::{self, types::Inventory};
+use crate::interrupt::Interrupt;
+use crate::inventory::{
+    self,
+    types::{Inventory, NetworkStack},
+};
 use crate::plan::change::Plan;
 use crate::plan::{Inputs, build, overlay_names, secret_params};
 use crate::seed::Seed;
 use crate::source::error::SourceError;
 use crate::source::{self, BaseImage, OpenImage};
+use crate::state::State;
 use crate::state::identity::NodeIdentity;
-use crate::state::{Authorities, State};
 
 use super::context::Context;
 use super::create;
 use super::keys;
 use super::staged::{self, staged};
 use super::staged_images;
+use super::writing::unusable;
 
 const FIX_FILE: &str = "correct the cluster file and try again; nothing was written";
 
@@ -149,11 +154,11 @@ fn open_base_by(
         interrupt: &context.interrupt,
     };
     const ANOTHER: &str = "download the image again, or name another with --image";
-    let image = open(&request).advise(ExitCode::Failed, ANOTHER)?;
+    let image = open(&request).map_err(|error| unusable(error, ANOTHER))?;
     let inventory = inventory::take(&image.blocks);
     if inventory.is_err() {
         // What cannot be unpacked cannot be looked into either; the other way round says nothing useful.
-        image.still_same().advise(ExitCode::Failed, ANOTHER)?;
+        image.still_same().map_err(|error| unusable(error, ANOTHER))?;
     }
     let inventory = inventory.with_context(|| format!("looking into {}", path.display())).advise(
         ExitCode::Failed,
@@ -216,13 +221,12 @@ pub(super) fn identities(
     order: &Order,
     state: &State,
 ) -> anyhow::Result<Vec<NodeIdentity>> {
-    let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
-    let mut ask = || keys::passphrase(context);
-    let mut authorities = Authorities::new(context.bake_time()?, &mut ask);
-    let identities = order.nodes.iter().map(|node| locked.identity(node, &order.cluster, &mut authorities));
-    let identities = identities.collect::<Result<_, _>>().map_err(keys::advised)?;
-    locked.write_known_hosts(&order.cluster.nodes).context("writing known_hosts")?;
-    Ok(identities)
+    keys::sign(context, state, |locked, authorities| {
+        let identities = order.nodes.iter().map(|node| locked.identity(node, &order.cluster, authorities));
+        let identities = identities.collect::<Result<_, _>>()?;
+        locked.write_known_hosts(&order.cluster.nodes)?;
+        Ok(identities)
+    })
 }
 
 fn build_all(
@@ -301,7 +305,8 @@ pub(super) fn state(context: &Context, cluster: &Cluster) -> anyhow::Result<Stat
     }
     let dir = state_dir(context, cluster);
     context.note(format!("a new cluster identity for {} will be kept in {}", cluster.name, dir.display()));
-    let agreed = context.common.yes || (prompt::somebody_there() && prompt::yes("Make it?")?);
+    let agreed =
+        context.common.yes || (prompt::somebody_there() && prompt::yes("Make it?", &context.interrupt)?);
     if !agreed {
         return Err(advised(
             ExitCode::Usage,
@@ -366,15 +371,45 @@ fn missing_stacks(order: &Order) -> Vec<String> {
 
 /// Fetches the secrets of every node, asking at the terminal last.
 pub(super) fn secrets(context: &Context, order: &Order, seed: &Seed) -> anyhow::Result<Vec<NodeSecrets>> {
-    let requests = requests(order)?;
+    resolve(context, order, &requests(order)?, seed)
+}
+
+/// Fetches what a restored card takes of a node's secrets: the key of a radio network, where that lies in one file with
+/// the address, and what the swarm is set up with when a manager `joins`. Nothing of accounts or overlays.
+pub(super) fn carried_secrets(
+    context: &Context,
+    order: &Order,
+    node: &Node,
+    stack: NetworkStack,
+    joins: bool,
+    seed: &Seed,
+) -> anyhow::Result<NodeSecrets> {
+    let mut carried = node.clone();
+    carried.user.password = None;
+    carried.accounts.clear();
+    carried.network.wifi = carried.network.wifi.filter(|_| stack == NetworkStack::NetworkManager);
+    let swarm = order.cluster.swarm.as_ref().filter(|_| joins && node.role == Role::Manager);
+    let swarm_secrets = swarm.map_or(NO_SECRETS, |swarm| &swarm.secrets);
+    let request = Request { node: &carried, overlay_params: Vec::new(), swarm_secrets };
+    let resolved = resolve(context, order, &[request], seed)?;
+    resolved.into_iter().next().context("no secrets were resolved")
+}
+
+fn resolve(
+    context: &Context,
+    order: &Order,
+    requests: &[Request<'_>],
+    seed: &Seed,
+) -> anyhow::Result<Vec<NodeSecrets>> {
     let mut run = |words: &[String]| output(context, words);
     let mut outside = ThisMachine::new(&mut run);
-    let mut terminal = Terminal;
+    let mut terminal = Terminal(&context.interrupt);
     let mut resolver =
         Resolver::new(&mut terminal, &mut outside, &order.cluster.base_dir, &context.invoker.home);
-    let secrets = resolver
-        .resolve(&requests, seed)
-        .advise(ExitCode::Usage, "provide what is missing and try again; nothing was written")?;
+    let secrets = resolver.resolve(requests, seed);
+    context.interrupt.check().advise(ExitCode::Interrupted, "nothing was written")?;
+    let secrets =
+        secrets.advise(ExitCode::Usage, "provide what is missing and try again; nothing was written")?;
     context.warn(resolver.warnings());
     Ok(secrets)
 }
@@ -389,12 +424,13 @@ fn output(context: &Context, words: &[String]) -> io::Result<Vec<u8>> {
     }
 }
 
+const NO_SECRETS: &BTreeMap<String, SecretSource> = &BTreeMap::new();
+
 fn requests(order: &Order) -> anyhow::Result<Vec<Request<'_>>> {
     order.nodes.iter().map(|node| request(node, order)).collect()
 }
 
 fn request<'a>(node: &'a Node, order: &'a Order) -> anyhow::Result<Request<'a>> {
-    const NONE: &BTreeMap<String, SecretSource> = &BTreeMap::new();
     let params = secret_params(node, &order.overlays).into_iter().map(|(at, name, value)| {
         let source = parse_source(value).map_err(|message| {
             let what = format!("{}: overlay parameter {name}: {message}", node.name);
@@ -404,19 +440,23 @@ fn request<'a>(node: &'a Node, order: &'a Order) -> anyhow::Result<Request<'a>> 
     });
     let overlay_params = params.collect::<anyhow::Result<_>>()?;
     let swarm = order.cluster.swarm.as_ref().filter(|_| node.role == Role::Manager);
-    Ok(Request { node, overlay_params, swarm_secrets: swarm.map_or(NONE, |swarm| &swarm.secrets) })
+    Ok(Request { node, overlay_params, swarm_secrets: swarm.map_or(NO_SECRETS, |swarm| &swarm.secrets) })
 }
 
-/// Asks the person at the terminal.
-struct Terminal;
+/// Asks the person at the terminal, who may want the run to stop instead.
+struct Terminal<'a>(&'a Interrupt);
 
-impl Ask for Terminal {
+impl Ask for Terminal<'_> {
     fn available(&self) -> bool {
         prompt::somebody_there()
     }
 
     fn prompt(&mut self, text: &str) -> io::Result<Secret> {
-        prompt::secret(text)
+        prompt::secret(text).inspect_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted {
+                self.0.request();
+            }
+        })
     }
 }
 

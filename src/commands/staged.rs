@@ -31,18 +31,25 @@ pub(super) fn staged(context: &Context, order: &Order, bases: &Bases) -> anyhow:
             "take these out of the directory, or fetch them again; nothing was written",
         ));
     }
-    let places = Places {
-        base_dir: &order.cluster.base_dir,
-        home: &context.invoker.home,
-        cache_dir: &context.cache_dir,
-    };
-    let mut archives = Archives::new(places, &context.interrupt);
+    let mut archives = Archives::new(places(context, order), &context.interrupt);
     let complete = staged.into_iter().zip(&order.nodes).map(|(staged, node)| {
         let mut staged = Staged { engines: engines.clone(), ..staged };
         archives.stage(&order.cluster, node, bases.of(node)?.inventory.arch, &mut staged)?;
         Ok(staged)
     });
     complete.collect()
+}
+
+/// What a node is given of stacks alone.
+pub(super) fn stacks(context: &Context, order: &Order, node: &Node) -> anyhow::Result<Staged> {
+    let mut staged = Staged::default();
+    let mut archives = Archives::new(places(context, order), &context.interrupt);
+    archives.stage_stacks(&order.cluster, node, &mut staged)?;
+    Ok(staged)
+}
+
+fn places<'a>(context: &'a Context, order: &'a Order) -> Places<'a> {
+    Places { base_dir: &order.cluster.base_dir, home: &context.invoker.home, cache_dir: &context.cache_dir }
 }
 
 /// Files that the cluster file names and that are not there, a line each.

@@ -94,6 +94,19 @@ impl<'a> Archives<'a> {
         staged: &mut Staged,
     ) -> anyhow::Result<()> {
         staged.images = self.of(node, arch)?;
+        self.stage_stacks(cluster, node, staged)
+    }
+
+    /// Adds a manager's stacks, and what they are judged by.
+    ///
+    /// # Errors
+    /// A stack's file that cannot be read.
+    pub(super) fn stage_stacks(
+        &mut self,
+        cluster: &Cluster,
+        node: &Node,
+        staged: &mut Staged,
+    ) -> anyhow::Result<()> {
         if node.role == Role::Manager {
             staged.stacks = stacks(cluster, node)?;
             staged.preloaded = self.preloaded(cluster);

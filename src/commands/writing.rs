@@ -10,10 +10,11 @@ use crate::cli::table::size;
 use crate::device::platform::System;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
-use crate::error::advise;
+use crate::disk::range::ByteRange;
+use crate::error::{ExitCode, advise};
 use crate::sink::card::{self, CardJob, FlashError, Flashed, ImageRanges};
-use crate::sink::error::SinkError;
-use crate::source::BaseImage;
+use crate::sink::error::{SinkError, Unsound};
+use crate::source::error::{NotUnpacked, SourceError};
 use crate::usage::owner::owners;
 use crate::usage::used::used;
 
@@ -26,10 +27,12 @@ pub(super) struct Ready<'a> {
     what: String,
     image: Arc<dyn BlockRead>,
     ranges: ImageRanges,
-    /// What it is made from, which may still be arriving.
-    base: &'a BaseImage,
+    vouch: Vouch<'a>,
     args: &'a CardArgs,
 }
+
+/// Whether what an image is made from, which may still be arriving, is what it should be.
+pub(super) type Vouch<'a> = Box<dyn Fn() -> Result<(), Unsound> + Sync + 'a>;
 
 /// A card that holds its image.
 pub(super) struct Written {
@@ -39,20 +42,21 @@ pub(super) struct Written {
 }
 
 impl<'a> Ready<'a> {
-    /// Finds out what of an image is to be written.
+    /// Finds out what of an image is to be written, unless that is `known`.
     pub(super) fn new(
         context: &Context,
         what: String,
         image: Arc<dyn BlockRead>,
-        base: &'a BaseImage,
+        known: Option<Vec<ByteRange>>,
+        vouch: Vouch<'a>,
         args: &'a CardArgs,
     ) -> anyhow::Result<Self> {
-        let ranges = if args.all_blocks {
-            ImageRanges::whole(image.size())
-        } else {
-            in_use(context, &what, image.as_ref())?
+        let ranges = match known {
+            _ if args.all_blocks => ImageRanges::whole(image.size()),
+            Some(used) => ImageRanges::new(image.size(), used),
+            None => in_use(context, &what, image.as_ref())?,
         };
-        Ok(Self { what, image, ranges, base, args })
+        Ok(Self { what, image, ranges, vouch, args })
     }
 
     /// What the card will be.
@@ -67,7 +71,7 @@ impl<'a> Ready<'a> {
         let job = CardJob {
             image: self.image.as_ref(),
             ranges: self.ranges.clone(),
-            vouch: &|| self.base.whole().map_err(Into::into),
+            vouch: self.vouch.as_ref(),
             rewrite: self.args.rewrite,
             eject: self.args.eject,
             place: &place,
@@ -100,16 +104,36 @@ fn failed(error: FlashError) -> anyhow::Error {
     }
 }
 
+/// An image that cannot be used: what to do about it, `otherwise` where it does not say.
+pub(super) fn unusable(error: SourceError, otherwise: &str) -> anyhow::Error {
+    let way_out = error.way_out().unwrap_or_else(|| otherwise.to_owned());
+    advise(ExitCode::Failed, error, way_out)
+}
+
 /// What to do about a card that was not written.
-fn way_out(error: &SinkError) -> &'static str {
-    match error {
+fn way_out(error: &SinkError) -> String {
+    let what_to_do = match error {
+        SinkError::Interrupted(_) => "run it again: what the card holds by then is not written again",
         SinkError::Wraps { .. } | SinkError::Forgetful { .. } => {
             "do not use this card: what is stored beyond its real size is lost"
         }
         SinkError::Image { .. } | SinkError::ImageChanged { .. } | SinkError::Unsound(_) => {
+            if let Some(way_out) = source_of(error).and_then(SourceError::way_out) {
+                return way_out;
+            }
             "see to the image: download it again, or leave it alone while it is used; then write the card again"
         }
         _ => "try again; a card or a reader that fails twice is to be replaced",
+    };
+    what_to_do.to_owned()
+}
+
+/// What was wrong with the file that an image was read from.
+fn source_of(error: &SinkError) -> Option<&SourceError> {
+    match error {
+        SinkError::Image { source, .. } => Some(&source.get_ref()?.downcast_ref::<NotUnpacked>()?.source),
+        SinkError::Unsound(error) => error.downcast_ref(),
+        _ => None,
     }
 }
 

@@ -142,10 +142,14 @@ pub struct DeviceInfo {
 }
 
 impl DeviceInfo {
-    /// Whether both describe one disk, whatever names were used.
+    /// Whether both describe one disk, whatever names were used. Loop devices on one file are one disk.
     #[must_use]
     pub fn is_same_disk(&self, other: &Self) -> bool {
-        self.number == other.number && self.inode == other.inode
+        let same_file = match (&self.kind, &other.kind) {
+            (Kind::Loop(Some(one)), Kind::Loop(Some(other))) => one == other,
+            _ => false,
+        };
+        same_file || self.number == other.number && self.inode == other.inode
     }
 
     /// The partition that holds the byte at `offset`, for messages.

@@ -420,6 +420,13 @@ mod tests {
         assert!(disk().is_same_disk(&other_name));
         assert!(!disk().is_same_disk(&DeviceInfo { number: DevNumber { major: 8, minor: 32 }, ..disk() }));
         assert!(!disk().is_same_disk(&DeviceInfo { inode: Some(1), ..disk() }));
+        let looped = |minor, file: &str| DeviceInfo {
+            number: DevNumber { major: 7, minor },
+            kind: Kind::Loop(Some(file.into())),
+            ..disk()
+        };
+        assert!(looped(0, "/card").is_same_disk(&looped(1, "/card")));
+        assert!(!looped(0, "/card").is_same_disk(&looped(1, "/other")));
     }
 
     #[test]

@@ -59,8 +59,6 @@ impl Refusal {
     /// A refusal by `rule`.
     #[must_use]
     pub fn new(rule: Rule, why: impl Into<String>, way_out: impl Into<String>) -> Self {
-        // Mount points are named after labels of cards, which can hold anything.
-        let printable = |text: String| text.chars().filter(|letter| !letter.is_control()).collect();
         Self { rule, why: printable(why.into()), way_out: printable(way_out.into()) }
     }
 
@@ -72,6 +70,16 @@ impl Refusal {
             "look at it again with `pibake devices` and start over",
         )
     }
+}
+
+/// Text without control characters: mount points are named after labels of cards, which can hold anything.
+fn printable(text: String) -> String {
+    text.chars().filter(|letter| !letter.is_control()).collect()
+}
+
+/// A path as it may be shown.
+fn shown(path: &Path) -> String {
+    printable(path.display().to_string())
 }
 
 impl fmt::Display for Refusal {
@@ -112,7 +120,7 @@ pub enum LookError {
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The user may not open it.
-    #[error("{} may not be opened by this user", path.display())]
+    #[error("{} may not be opened by this user", shown(path))]
     Denied {
         /// What.
         path: PathBuf,
@@ -120,7 +128,7 @@ pub enum LookError {
         source: io::Error,
     },
     /// A mounted filesystem could not be unmounted.
-    #[error("unmounting {}", at.display())]
+    #[error("unmounting {}", shown(at))]
     Unmount {
         /// The mount point.
         at: PathBuf,
@@ -128,7 +136,7 @@ pub enum LookError {
         source: io::Error,
     },
     /// The system could not be asked about it.
-    #[error("looking at {}", path.display())]
+    #[error("looking at {}", shown(path))]
     Io {
         /// What.
         path: PathBuf,
@@ -158,8 +166,55 @@ impl LookError {
     pub fn way_out(&self) -> String {
         match self {
             Self::Refused(refused) => refused.way_out(),
-            Self::Denied { .. } => "run it with sudo; pibake uses root for opening the card only".to_owned(),
-            Self::Unmount { .. } | Self::Io { .. } => "nothing was written".to_owned(),
+            Self::Denied { path, .. } => format!(
+                "nothing was written: run it again with sudo, which is used for opening the card and for nothing \
+                 else, or make it yours, a device until it is taken out: `sudo chown \"$USER\" {}`",
+                shown(path)
+            ),
+            Self::Unmount { at, .. } => format!(
+                "nothing was written: close what uses it (`sudo fuser -vm {0}` shows it), then `sudo umount {0}`",
+                shown(at)
+            ),
+            Self::Io { path, .. } => format!(
+                "nothing was written: put the card in again, and see whether `pibake devices` lists {}",
+                shown(path)
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::LookError;
+    use crate::error::ExitCode;
+
+    #[test]
+    fn what_is_no_rule_says_what_to_do_as_well() {
+        let source = || io::Error::from(io::ErrorKind::PermissionDenied);
+        for (error, code, ways) in [
+            (
+                LookError::Denied { path: "/dev/sdb".into(), source: source() },
+                ExitCode::Failed,
+                ["with sudo", "`sudo chown \"$USER\" /dev/sdb`"],
+            ),
+            (
+                LookError::Unmount { at: "/media/\x1b[2Jcard".into(), source: source() },
+                ExitCode::TargetRefused,
+                ["`sudo fuser -vm /media/[2Jcard`", "`sudo umount /media/[2Jcard`"],
+            ),
+            (
+                LookError::Io { path: "/dev/sdb".into(), source: source() },
+                ExitCode::Failed,
+                ["put the card in again", "`pibake devices` lists /dev/sdb"],
+            ),
+        ] {
+            assert_eq!(error.exit_code(), code);
+            assert!(!error.to_string().contains('\x1b'), "{error}");
+            let way_out = error.way_out();
+            assert!(way_out.starts_with("nothing was written: "), "{way_out}");
+            assert!(ways.iter().all(|way| way_out.contains(way)), "{way_out}");
         }
     }
 }

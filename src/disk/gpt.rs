@@ -2,7 +2,7 @@
 //!
 //! The crate checks the checksums; what it takes on trust and would panic or allocate on (the size and
 //! number of entries, where they lie) is checked here first. It renumbers partitions when it writes a whole
-//! table, so growing patches the one entry and rewrites the headers.
+//! table, so resizing patches the one entry and rewrites the headers.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -103,14 +103,14 @@ impl Gpt {
         })
     }
 
-    /// Makes a partition end at or before `end`, leaving room for the backup at the end of the disk, and
-    /// writes both tables; returns where the partition lies then.
-    pub(super) fn grow(
+    /// Makes a partition end where `to` does or before, leaving room for the backup at the end of the disk, but not
+    /// before `least`, and writes both tables; returns where the partition lies then.
+    pub(super) fn move_end(
         self,
         disk: &mut dyn BlockWrite,
         number: u32,
-        range: ByteRange,
-        end: u64,
+        to: ByteRange,
+        least: u64,
     ) -> Result<ByteRange, DiskError> {
         if let Some(problem) = &self.backup_used {
             // Where the primary entries belong is written nowhere but in the damaged header.
@@ -123,10 +123,10 @@ impl Gpt {
         let table_sectors = table_bytes.div_ceil(sector);
         let last_sector = (disk.size() / sector).saturating_sub(1);
         let backup_entries = last_sector.saturating_sub(table_sectors);
-        let end_sector = (end / sector).min(backup_entries);
-        let grown = ByteRange::new(range.start(), end_sector * sector)
-            .filter(|grown| grown.end() >= range.end())
-            .ok_or_else(|| too_short(number, range, end))?;
+        let end_sector = (to.end() / sector).min(backup_entries);
+        let moved = ByteRange::new(to.start(), end_sector * sector)
+            .filter(|moved| moved.end() >= least)
+            .ok_or_else(|| too_short(number, to, to.end()))?;
 
         let mut table = vec![0; table_bytes as usize];
         disk.read_at(self.entries_at(), &mut table)?;
@@ -141,7 +141,7 @@ impl Gpt {
         backup.write_backup(&mut Cursor::new(&mut *disk), self.sector_size).map_err(write_error)?;
         disk.write_at(self.entries_at(), &table)?;
         primary.write_primary(&mut Cursor::new(&mut *disk), self.sector_size).map_err(write_error)?;
-        Ok(grown)
+        Ok(moved)
     }
 }
 

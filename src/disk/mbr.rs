@@ -95,29 +95,31 @@ impl Mbr {
     }
 }
 
-/// Makes a primary partition end at or before `end`; returns where it lies then.
-pub(super) fn grow(
+/// Makes a primary partition end where `to` does or before, but not before `least`; returns where it lies then.
+pub(super) fn move_end(
     disk: &mut dyn BlockWrite,
     number: u32,
-    range: ByteRange,
-    end: u64,
+    to: ByteRange,
+    least: u64,
 ) -> Result<ByteRange, DiskError> {
     if number > 4 {
-        return Err(DiskError::unsupported(format!("partition {number} is a logical one and cannot grow")));
+        return Err(DiskError::unsupported(format!(
+            "partition {number} is a logical one and cannot be resized"
+        )));
     }
     // Both fields have 32 bits; the vendor's first boot clamps at the same sector.
-    let end_sector = (end / SECTOR).min(u64::from(u32::MAX));
-    let start_sector = range.start() / SECTOR;
-    let grown = ByteRange::new(range.start(), end_sector * SECTOR)
-        .filter(|grown| grown.end() >= range.end())
-        .ok_or_else(|| too_short(number, range, end))?;
+    let end_sector = (to.end() / SECTOR).min(u64::from(u32::MAX));
+    let start_sector = to.start() / SECTOR;
+    let moved = ByteRange::new(to.start(), end_sector * SECTOR)
+        .filter(|moved| moved.end() >= least)
+        .ok_or_else(|| too_short(number, to, to.end()))?;
     let at = ENTRIES_AT + u64::from(number - 1) * ENTRY_LEN;
     write_end(disk, at, start_sector, end_sector)?;
-    Ok(grown)
+    Ok(moved)
 }
 
 /// Makes the entry of a hybrid table that begins where `range` does end where it does.
-pub(super) fn grow_twin(
+pub(super) fn move_twin(
     disk: &mut dyn BlockWrite,
     sector_size: u64,
     range: ByteRange,
@@ -140,9 +142,9 @@ pub(super) fn cover_disk(disk: &mut dyn BlockWrite, sector_size: u64) -> Result<
     write_end(disk, ENTRIES_AT + u64::from(number - 1) * ENTRY_LEN, 1, sectors)
 }
 
-/// The error for a partition that would get shorter.
+/// The error for a partition that would get too short.
 pub(super) fn too_short(number: u32, range: ByteRange, end: u64) -> DiskError {
-    DiskError::unsupported(format!("partition {number} ({range}) cannot shrink to end at {end}"))
+    DiskError::unsupported(format!("partition {number} ({range}) cannot end at {end}"))
 }
 
 /// Writes where the entry at byte `at` ends: its length and the CHS address of its last sector.

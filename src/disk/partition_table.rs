@@ -142,22 +142,71 @@ pub fn set_disk_id(disk: &mut dyn BlockWrite, id: u32) -> Result<(), DiskError> 
 /// `Unsupported` when another partition lies behind it, it is a logical one, or it would shrink; otherwise
 /// as [`read`].
 pub fn grow_last(disk: &mut dyn BlockWrite, number: u32, new_end: u64) -> Result<ByteRange, DiskError> {
+    let (table, range) = last(&disk, number)?;
+    let to = ByteRange::new(range.start(), new_end.min(disk.size()));
+    let to = to.ok_or_else(|| mbr::too_short(number, range, new_end))?;
+    move_end(disk, &table, number, to, range.end())
+}
+
+/// Makes the last partition end at `new_end` (bytes; rounded down to a sector), before where it ends now. What
+/// it holds must end there already. Returns where the partition lies then.
+///
+/// # Errors
+/// `Unsupported` when another partition lies behind it, it is a logical one, or nothing would be left of it;
+/// otherwise as [`read`].
+pub fn shrink_last(disk: &mut dyn BlockWrite, number: u32, new_end: u64) -> Result<ByteRange, DiskError> {
+    let (table, range) = last(&disk, number)?;
+    let end = new_end.min(range.end());
+    let to = ByteRange::new(range.start(), end).filter(|range| range.len() >= table.sector_size);
+    let to = to.ok_or_else(|| mbr::too_short(number, range, new_end))?;
+    move_end(disk, &table, number, to, range.start() + table.sector_size)
+}
+
+/// Puts the backup of a GPT where the disk ends now; an MBR has none. For a disk that was cut short behind its last
+/// partition.
+///
+/// # Errors
+/// `Unsupported` when there is no room for it behind the last partition, otherwise as [`read`].
+pub fn move_backup(disk: &mut dyn BlockWrite) -> Result<(), DiskError> {
     let table = read(&disk)?;
+    let last = table.partitions.iter().max_by_key(|partition| partition.range.end());
+    match last {
+        Some(last) if table.kind != TableKind::Mbr => {
+            move_end(disk, &table, last.number, last.range, last.range.end()).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The table, and where the partition lies that must be the last of it.
+fn last(disk: &dyn BlockRead, number: u32) -> Result<(PartitionTable, ByteRange), DiskError> {
+    let table = read(disk)?;
     let partition = table
         .partition(number)
-        .ok_or_else(|| DiskError::unsupported(format!("there is no partition {number} to grow")))?;
+        .ok_or_else(|| DiskError::unsupported(format!("there is no partition {number} to resize")))?;
     if !table.is_last(number) {
         return Err(DiskError::unsupported(format!(
-            "partition {number} is not the last on the disk and cannot grow"
+            "partition {number} is not the last on the disk and cannot be resized"
         )));
     }
-    let end = new_end.min(disk.size());
+    let range = partition.range;
+    Ok((table, range))
+}
+
+/// Makes the last partition end where `to` does, or before that, but not before `least`.
+fn move_end(
+    disk: &mut dyn BlockWrite,
+    table: &PartitionTable,
+    number: u32,
+    to: ByteRange,
+    least: u64,
+) -> Result<ByteRange, DiskError> {
     let range = match table.kind {
-        TableKind::Mbr => mbr::grow(disk, number, partition.range, end)?,
-        TableKind::Gpt => Gpt::read(&disk)?.grow(disk, number, partition.range, end)?,
+        TableKind::Mbr => mbr::move_end(disk, number, to, least)?,
+        TableKind::Gpt => Gpt::read(&disk)?.move_end(disk, number, to, least)?,
         TableKind::Hybrid => {
-            let range = Gpt::read(&disk)?.grow(disk, number, partition.range, end)?;
-            mbr::grow_twin(disk, table.sector_size, range)?;
+            let range = Gpt::read(&disk)?.move_end(disk, number, to, least)?;
+            mbr::move_twin(disk, table.sector_size, range)?;
             range
         }
     };
@@ -185,7 +234,7 @@ mod tests {
     use gpt::disk::LogicalBlockSize;
     use gpt::mbr::ProtectiveMBR;
 
-    use super::{PartitionKind, TableKind, grow_last, read, set_disk_id};
+    use super::{PartitionKind, TableKind, grow_last, move_backup, read, set_disk_id, shrink_last};
     use crate::disk::error::DiskError;
     use crate::disk::range::ByteRange;
 
@@ -389,6 +438,42 @@ mod tests {
         assert_eq!(grown, range(4 * MIB, 12 * MIB));
         assert_eq!(disk[446 + 16 + 12..446 + 16 + 16], (16384u32).to_le_bytes());
         assert_eq!(disk[446 + 32 + 12..446 + 32 + 16], (2047u32).to_le_bytes());
+    }
+
+    #[test]
+    fn shrinks_the_last_partition_and_the_disk_behind_it() {
+        let mut disk = pi_disk();
+        assert_eq!(shrink_last(&mut disk, 2, 10 * MIB + 100).unwrap(), range(6 * MIB, 10 * MIB));
+        disk.truncate(10 << 20);
+        move_backup(&mut disk).unwrap();
+        assert_eq!(read(&disk).unwrap().partition(2).unwrap().range, range(6 * MIB, 10 * MIB));
+        // It does not grow that way, vanish, or leave another behind it.
+        assert_eq!(shrink_last(&mut disk, 2, 90 * MIB).unwrap(), range(6 * MIB, 10 * MIB));
+        for (number, end) in [(2, 6 * MIB), (2, 0), (2, 6 * MIB + 100), (1, 5 * MIB), (3, 9 * MIB)] {
+            let refused = shrink_last(&mut disk, number, end);
+            assert!(matches!(refused, Err(DiskError::Unsupported { .. })), "{number} {end}");
+        }
+        assert!(matches!(grow_last(&mut disk, 2, 9 * MIB), Err(DiskError::Unsupported { .. })));
+        assert!(matches!(grow_last(&mut disk, 2, MIB), Err(DiskError::Unsupported { .. })));
+    }
+
+    #[test]
+    fn the_backup_goes_where_the_disk_ends_now() {
+        for sector in [LogicalBlockSize::Lb512, LogicalBlockSize::Lb4096] {
+            let mut disk = gpt_disk(sector);
+            let shrunk = shrink_last(&mut disk, 3, 7 * MIB).unwrap();
+            assert_eq!(shrunk, range(4 * MIB, 7 * MIB));
+            disk.truncate(7 << 20);
+            assert!(matches!(move_backup(&mut disk), Err(DiskError::Unsupported { .. })), "no room");
+            disk.resize(8 << 20, 0xff);
+            move_backup(&mut disk).unwrap();
+            let table = read(&disk).unwrap();
+            assert_eq!((table.partition(3).unwrap().range, table.backup_used), (shrunk, None));
+            disk[sector.as_usize()] ^= 1;
+            let backup = read(&disk).unwrap();
+            assert!(backup.backup_used.is_some());
+            assert_eq!(backup.partitions, table.partitions);
+        }
     }
 
     #[test]

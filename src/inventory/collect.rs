@@ -41,7 +41,7 @@ const BOOT_TEXTS: [&str; 17] = [
 ];
 
 /// Texts of the root filesystem.
-const ROOT_TEXTS: [&str; 43] = [
+const ROOT_TEXTS: [&str; 45] = [
     "/boot/cmdline.txt",
     "/boot/config.txt",
     "/etc/adjtime",
@@ -65,6 +65,7 @@ const ROOT_TEXTS: [&str; 43] = [
     "/etc/nsswitch.conf",
     "/etc/os-release",
     "/etc/passwd",
+    "/etc/pibake/swarm/node",
     "/etc/rc.local",
     "/etc/resolv.conf",
     "/etc/resolvconf.conf",
@@ -82,6 +83,7 @@ const ROOT_TEXTS: [&str; 43] = [
     "/usr/share/pibake/manifest.json",
     "/var/lib/NetworkManager/NetworkManager.state",
     "/var/lib/dbus/machine-id",
+    "/var/lib/docker/swarm/certificates/swarm-node.crt",
     "/var/lib/dpkg/arch",
     "/var/lib/systemd/clock",
     "/var/lib/systemd/timesync/clock",
@@ -144,6 +146,37 @@ const ROOT_NAMES: [(&str, usize); 27] = [
     ("/var/lib/userconf-pi", 1),
 ];
 
+/// The same, where a system that has run keeps what makes it itself (raspios.md, section 10).
+const IDENTITY_NAMES: [(&str, usize); 21] = [
+    ("/etc/iscsi", 1),
+    ("/etc/kubernetes", 1),
+    ("/etc/pibake", 3),
+    ("/etc/rancher", 2),
+    ("/etc/wireguard", 1),
+    ("/usr/lib/pibake", 1),
+    ("/var/lib/cloud", 1),
+    ("/var/lib/cloud/data", 1),
+    ("/var/lib/cloud/instances", 1),
+    ("/var/lib/dhcp", 1),
+    ("/var/lib/dhcpcd", 1),
+    ("/var/lib/dhcpcd5", 1),
+    ("/var/lib/docker", 1),
+    ("/var/lib/docker/swarm", 1),
+    ("/var/lib/kubelet", 1),
+    ("/var/lib/pibake/swarm", 1),
+    ("/var/lib/rancher", 2),
+    ("/var/lib/systemd/network", 1),
+    ("/var/lib/tailscale", 1),
+    ("/var/lib/urandom", 1),
+    ("/var/lib/zerotier-one", 1),
+];
+
+/// The same, in every home directory.
+const HOME_NAMES: [&str; 2] = [".config/com.raspberrypi.connect", ".ssh"];
+
+/// Where NetworkManager keeps the leases that say which addresses it was given.
+const LEASES: &str = "/var/lib/NetworkManager";
+
 /// What was copied; the maps are an inventory's.
 #[derive(Default)]
 pub(super) struct Collected {
@@ -157,8 +190,8 @@ impl Collected {
     /// Takes what is wanted of the firmware partition.
     pub(super) fn take_boot(&mut self, boot: &dyn FsReader) -> Result<(), FsError> {
         let mut collector = Collector { reader: boot, volume: Volume::Boot, into: self };
-        collector.take_names("/", 1)?;
-        collector.take_names("/overlays", 1)?;
+        collector.take_names(&FsPath::root(), 1)?;
+        collector.take_names(&super::at("/overlays"), 1)?;
         BOOT_TEXTS.iter().try_for_each(|path| collector.take_text(path))
     }
 
@@ -166,7 +199,11 @@ impl Collected {
     pub(super) fn take_root(&mut self, root: &dyn FsReader) -> Result<(), FsError> {
         let mut collector = Collector { reader: root, volume: Volume::Root, into: self };
         ROOT_TREES.iter().chain(&RUN_LEVELS).try_for_each(|path| collector.take_tree(path))?;
-        ROOT_NAMES.iter().try_for_each(|(path, depth)| collector.take_names(path, *depth))?;
+        for (path, depth) in ROOT_NAMES.iter().chain(&IDENTITY_NAMES) {
+            collector.take_names(&super::at(path), *depth)?;
+        }
+        collector.take_homes()?;
+        collector.take_leases()?;
         ROOT_TEXTS.iter().try_for_each(|path| collector.take_text(path))
     }
 
@@ -214,8 +251,8 @@ impl Collector<'_> {
     }
 
     /// The names in a directory and `depth` levels below it: 1 is the directory's own names.
-    fn take_names(&mut self, path: &'static str, depth: usize) -> Result<(), FsError> {
-        let mut pending = vec![(super::at(path), depth)];
+    fn take_names(&mut self, path: &FsPath, depth: usize) -> Result<(), FsError> {
+        let mut pending = vec![(path.clone(), depth)];
         while let Some((path, depth)) = pending.pop() {
             match self.reader.stat(&path)? {
                 Some(stat) if stat.kind == FileType::Directory => {}
@@ -227,6 +264,37 @@ impl Collector<'_> {
                 if depth > 1 && kind == FileType::Directory {
                     pending.push((child, depth - 1));
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is wanted of every home directory.
+    fn take_homes(&mut self) -> Result<(), FsError> {
+        let mut homes = vec![super::at("/root")];
+        if self.reader.stat(&super::at("/home"))?.is_some_and(|stat| stat.kind == FileType::Directory) {
+            homes.extend(self.children(&super::at("/home"))?.into_iter().map(|(home, _)| home));
+        }
+        for home in homes {
+            for name in HOME_NAMES {
+                // A name that cannot be joined is too long to be there.
+                let Ok(path) = FsPath::new(&format!("{home}/{name}")) else { continue };
+                self.take_names(&path, 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The texts of leases. They say nothing that is not to be known.
+    fn take_leases(&mut self) -> Result<(), FsError> {
+        let dir = super::at(LEASES);
+        if !self.into.present.contains(&(self.volume, dir.clone())) {
+            return Ok(());
+        }
+        for (path, kind) in self.children(&dir)? {
+            let is_lease = kind == FileType::File && path.as_str().ends_with(".lease");
+            if is_lease && self.take_entry(&path)?.is_some_and(|size| size <= MAX_IN_TREE) {
+                self.take_content(&path)?;
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 mod collect;
 pub mod error;
 pub mod find;
+pub mod leftovers;
 mod os;
 pub mod probe;
 pub mod signs;
@@ -14,6 +15,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod types;
+mod unfinished;
 mod unreplayed;
 
 use std::sync::Arc;

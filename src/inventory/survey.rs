@@ -8,6 +8,7 @@ use super::error::InventoryError;
 use super::probe::{Filesystem, Left, Probe, probe};
 use super::signs::{self, MachineId};
 use super::types::{Arch, FirstBootHook, Inventory, NetworkStack, Release};
+use super::unfinished::is_interrupted_flash;
 use crate::disk::block::BlockRead;
 use crate::disk::partition_table::{self, Partition, PartitionTable, TableKind};
 use crate::disk::range::ByteRange;
@@ -27,8 +28,8 @@ pub struct Survey {
     pub table: Option<TableSummary>,
     /// Why there is none, or why it could not be read.
     pub table_problem: Option<String>,
-    /// Whether the first MiB is empty while filesystems lie where they usually do: what a flash leaves
-    /// that did not come to its end.
+    /// Whether the first MiB is empty while something lies behind it: what a flash leaves that did not come to its
+    /// end.
     pub interrupted_flash: bool,
     /// The partitions; without a table, the filesystems found.
     pub partitions: Vec<PartitionSummary>,
@@ -145,7 +146,7 @@ pub fn survey(image: &Arc<dyn BlockRead>) -> Survey {
             survey.table_problem = Some(error.to_string());
             survey.partitions =
                 found_without_table(image).into_iter().map(|range| describe(image, None, range)).collect();
-            survey.interrupted_flash = !survey.partitions.is_empty() && is_zero(image, MIB);
+            survey.interrupted_flash = is_interrupted_flash(image, !survey.partitions.is_empty());
         }
     }
     survey
@@ -266,11 +267,6 @@ fn found_without_table(image: &Arc<dyn BlockRead>) -> Vec<ByteRange> {
         }
     }
     found
-}
-
-fn is_zero(image: &Arc<dyn BlockRead>, len: u64) -> bool {
-    let mut bytes = vec![0; len.min(image.size()) as usize];
-    image.read_at(0, &mut bytes).is_ok() && bytes.iter().all(|byte| *byte == 0)
 }
 
 /// An error and its causes in one line.

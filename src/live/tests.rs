@@ -15,6 +15,7 @@ use crate::node::link::{Link, LinkError, Pack, Terms};
 use crate::node::request::Unit;
 use crate::node::ssh::{To, Way};
 use crate::progress::{Progress, Silent};
+use crate::tier::asked;
 use crate::usage::testing::{MIB, card};
 use crate::usage::used::used;
 
@@ -160,14 +161,14 @@ fn changed() -> Vec<ByteRange> {
 
 #[test]
 fn what_is_written_after_it_was_read_is_read_again() {
-    // While the node works, and at the last moment
-    for change in ["3", "freeze"] {
+    // While the node works, where looking for swap files reads it again before the freeze, and at the last moment
+    for (change, while_frozen) in [("3", false), ("freeze", true)] {
         let stage = Stage::new(&[("CHANGE", change)]);
         let taken = stage.taken();
         assert_eq!(taken.hashed, None);
         assert_eq!((taken.frozen, taken.passes), (Duration::from_millis(370), 1));
-        // The first pass itself comes by what changed while it began
-        assert!(taken.read_frozen < taken.read / 10 && (change == "3" || taken.read_frozen > 0), "{taken:?}");
+        assert_eq!(taken.read_frozen > 0, while_frozen, "{taken:?}");
+        assert!(taken.read_frozen < taken.read / 10, "{taken:?}");
         assert_eq!(stage.asked("digest"), 0);
     }
 }
@@ -189,7 +190,11 @@ fn without_a_list_of_writes_the_frozen_disk_is_hashed() {
 
 #[test]
 fn the_node_may_pack_what_it_gives() {
-    for (pack, packer) in [("zstd", "zstd -1 -q -c"), ("gzip", "gzip -1 -c")] {
+    let mut packers = vec![("gzip", "gzip -1 -c")];
+    if asked("oracles", "a node that packs with zstd") {
+        packers.push(("zstd", "zstd -1 -q -c"));
+    }
+    for (pack, packer) in packers {
         let stage = Stage::new(&[("CHANGE", "3"), ("PACKER", packer), ("PACK", pack)]);
         stage.taken();
         // Something else than was agreed on

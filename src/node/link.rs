@@ -191,10 +191,7 @@ impl Link {
             };
             // What else is said comes from login scripts
             match line.as_deref() {
-                None if asked && self.complaints.heard().contains("incorrect password") => {
-                    return Err(LinkError::Password);
-                }
-                None => return Ok(false),
+                None => return self.ended(asked),
                 Some("pibake-password") => {
                     let password = password().map_err(LinkError::Io)?;
                     self.write(password.expose())?;
@@ -218,6 +215,16 @@ impl Link {
                 }
             }
         }
+    }
+
+    /// The connection ended before the script was ready: `false`, unless sudo was `asked` and is why. What it has to say
+    /// may come later than the end of its answers.
+    fn ended(&mut self, asked: bool) -> Result<bool, LinkError> {
+        drop(self.requests.take());
+        if asked && self.complaints.heard().contains("incorrect password") {
+            return Err(LinkError::Password);
+        }
+        Ok(false)
     }
 
     fn is_ready(&mut self, packing: Packing) -> bool {

@@ -136,12 +136,14 @@ post_guard() {
     is_armed
 }
 
+# systemd takes its time on a busy node.
 is_armed() {
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-        [ ! -e "$room/armed" ] || return 0
+    tries=0
+    until [ -e "$room/armed" ]; do
+        tries=$((tries + 1))
+        [ "$tries" -le 80 ] || return 1
         sleep 0.25
     done
-    return 1
 }
 
 arm() {

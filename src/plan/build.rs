@@ -51,7 +51,8 @@ pub struct Inputs<'a> {
 /// Everything that stands in the way, found in one go.
 pub fn build(inputs: &Inputs<'_>) -> Result<Plan, PlanErrors> {
     // With the digest not known yet, for what is wrong with the inputs as they are
-    let digest = digest::of(inputs).or_else(|stand_in| build_once(inputs, [0; 32]).and(Err(stand_in)))?;
+    let digest =
+        digest::of(inputs, build_once).or_else(|stand_in| build_once(inputs, [0; 32]).and(Err(stand_in)))?;
     build_once(inputs, digest)
 }
 
@@ -74,7 +75,7 @@ pub(super) fn build_once(inputs: &Inputs<'_>, digest: [u8; 32]) -> Result<Plan, 
     stacks::plan(inputs, &mut draft);
     let disk_id = first_boot::plan(inputs, &mut draft);
     units.plan(Image { inventory: inputs.inventory }, &mut draft);
-    manifest::plan(inputs, &digest, &mut draft);
+    manifest::plan(inputs, &digest, None, &mut draft);
     let image_size = size::image_size(inputs, &mut draft);
     let card_size = size::card_size(inputs, image_size, &draft);
     let errors = |errors| PlanErrors { node: inputs.node.name.clone(), errors };

@@ -10,7 +10,7 @@ use crate::fs::volume::Volume;
 use crate::plan::change::{Action, Content, FileSpec, Plan};
 use crate::state::identity::{HostKey, JoinIdentity, NodeIdentity, TlsIdentity};
 
-use super::build::{Inputs, build_once};
+use super::build::Inputs;
 use super::create::Create;
 use super::error::PlanErrors;
 use super::manifest::hex;
@@ -20,7 +20,12 @@ use super::manifest::hex;
 /// digest, and a zero stands in for that.
 ///
 /// It is keyed with the seed (HKDF), so that a digest that gets out does not confirm guesses at the rest.
-pub(super) fn of(inputs: &Inputs<'_>) -> Result<[u8; 32], PlanErrors> {
+///
+/// `build_once` makes the plan that says of itself that a digest is its own.
+pub(super) fn of(
+    inputs: &Inputs<'_>,
+    build_once: impl Fn(&Inputs<'_>, [u8; 32]) -> Result<Plan, PlanErrors>,
+) -> Result<[u8; 32], PlanErrors> {
     let secrets = stand_in_secrets(inputs.secrets);
     let identity = NodeIdentity {
         host_keys: inputs.identity.host_keys.iter().map(stand_in_key).collect(),

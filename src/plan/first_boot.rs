@@ -60,7 +60,7 @@ pub(super) fn rc_links(image: Image<'_>, script: &str) -> Vec<FsPath> {
 
 /// A fresh id, derived: neither zero, which is none, nor the image's, which other cards have. A GPT names
 /// its partitions by ids of its own, and the signature beside it means nothing.
-fn new_disk_id(inputs: &Inputs<'_>) -> Option<u32> {
+pub(super) fn new_disk_id(inputs: &Inputs<'_>) -> Option<u32> {
     let layout = &inputs.inventory.layout;
     if layout.table != "mbr" {
         return None;
@@ -107,7 +107,8 @@ fn machine_id(inputs: &Inputs<'_>, image: Image<'_>, draft: &mut Draft) {
     }
 }
 
-fn leftovers(image: Image<'_>, draft: &mut Draft) {
+/// Plans that what the vendor's flasher left on the FAT goes.
+pub(super) fn leftovers(image: Image<'_>, draft: &mut Draft) {
     let reason = Reason::new("image", "left by another tool; it would undo what is baked");
     for file in LEFTOVERS.map(path) {
         if image.has_on(Volume::Boot, &file) {
@@ -131,7 +132,8 @@ fn leftovers(image: Image<'_>, draft: &mut Draft) {
     }
 }
 
-fn edit_fstab(inputs: &Inputs<'_>, image: Image<'_>, disk_id: Option<u32>, draft: &mut Draft) {
+/// Plans that fstab names the disk's partitions by its new id.
+pub(super) fn edit_fstab(inputs: &Inputs<'_>, image: Image<'_>, disk_id: Option<u32>, draft: &mut Draft) {
     let file = path("/etc/fstab");
     let (Some(new), Some(Some(text))) = (disk_id, draft.note(image.text(&file))) else { return };
     let edited = with_disk_id(text, inputs.inventory.layout.disk_id, new);

@@ -16,11 +16,12 @@ use super::image::path;
 /// The form of the file; a reader that does not know it reads no further.
 const FORMAT: u32 = 1;
 
-/// Plans the manifest of everything planned so far; `digest` is the plan's.
-pub(super) fn plan(inputs: &Inputs<'_>, digest: &[u8; 32], draft: &mut Draft) {
+/// Plans the manifest of everything planned so far; `digest` is the plan's. `restored` says what was captured, for
+/// a card that was not baked from a stock image.
+pub(super) fn plan(inputs: &Inputs<'_>, digest: &[u8; 32], restored: Option<Value>, draft: &mut Draft) {
     let node = inputs.node;
     let paths: Vec<Value> = draft.changes().map(entry).collect();
-    let manifest = json!({
+    let mut manifest = json!({
         "format": FORMAT,
         "pibake": inputs.version,
         "cluster": inputs.cluster.name,
@@ -34,6 +35,9 @@ pub(super) fn plan(inputs: &Inputs<'_>, digest: &[u8; 32], draft: &mut Draft) {
         "arch": inputs.inventory.arch,
         "paths": paths,
     });
+    if let Some(restored) = restored {
+        manifest["restored"] = restored;
+    }
     // Values of strings, numbers, lists and maps with text keys always serialise.
     let mut text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
     text.push('\n');

@@ -18,6 +18,7 @@ mod error;
 mod first_boot;
 mod fstab;
 mod hosts;
+pub mod identity;
 mod image;
 mod images;
 mod interfaces;

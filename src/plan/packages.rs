@@ -88,12 +88,13 @@ fn staged<'a>(inputs: &Inputs<'a>) -> impl Iterator<Item = &'a Package> {
     files(inputs).map(|file| &file.package)
 }
 
-/// What the node is to get from the sources of its own image. Up to Bookworm Debian's engine brings the
-/// client along.
+/// What the node is to get from the sources of its own image: the engine, and what it only recommends and does not work
+/// without, as for `fetch docker`. Up to Bookworm it brings its client along.
 fn from_apt(inputs: &Inputs<'_>) -> &'static [&'static str] {
+    const ALL: &[&str] = &["docker.io", "iptables", "apparmor", "docker-cli"];
     match inputs.node.docker.install {
-        DockerInstall::Apt if inputs.inventory.release >= Release::Trixie => &["docker.io", "docker-cli"],
-        DockerInstall::Apt => &["docker.io"],
+        DockerInstall::Apt if inputs.inventory.release >= Release::Trixie => ALL,
+        DockerInstall::Apt => &ALL[..3],
         DockerInstall::Debs | DockerInstall::None => &[],
     }
 }

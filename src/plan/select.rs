@@ -68,9 +68,28 @@ pub fn secret_params<'a>(
 
 /// The overlays of a node, in order: pibake's own, then those of the cluster file.
 pub(super) fn uses<'a>(inputs: &Inputs<'a>, draft: &mut Draft) -> Vec<Use<'a>> {
-    let mut uses = Vec::new();
     let mut selected = standard(inputs);
     selected.extend(docker_and_swarm(inputs, draft));
+    let mut uses = chosen(inputs, selected, draft);
+    for (index, used) in inputs.node.overlays.iter().enumerate() {
+        match inputs.overlays.iter().find(|overlay| overlay.name == used.name) {
+            Some(overlay) => {
+                let params = given(inputs, overlay, index, used, draft);
+                uses.extend(with_defaults(overlay, params, draft));
+            }
+            None => draft.error(PlanError::NoOverlay { name: used.name.clone() }),
+        }
+    }
+    uses
+}
+
+/// These of pibake's own overlays, in order.
+pub(super) fn chosen<'a>(
+    inputs: &Inputs<'a>,
+    selected: Vec<(&'static str, Offered)>,
+    draft: &mut Draft,
+) -> Vec<Use<'a>> {
+    let mut uses = Vec::new();
     for (name, offered) in selected {
         match inputs.overlays.iter().find(|overlay| overlay.name == name) {
             // One that stands in for ours may leave parameters out that it has no use for.
@@ -81,15 +100,6 @@ pub(super) fn uses<'a>(inputs: &Inputs<'a>, draft: &mut Draft) -> Vec<Use<'a>> {
                 uses.extend(with_defaults(overlay, params.collect(), draft));
             }
             None => draft.error(PlanError::NoOverlay { name: name.to_owned() }),
-        }
-    }
-    for (index, used) in inputs.node.overlays.iter().enumerate() {
-        match inputs.overlays.iter().find(|overlay| overlay.name == used.name) {
-            Some(overlay) => {
-                let params = given(inputs, overlay, index, used, draft);
-                uses.extend(with_defaults(overlay, params, draft));
-            }
-            None => draft.error(PlanError::NoOverlay { name: used.name.clone() }),
         }
     }
     uses
@@ -117,13 +127,7 @@ fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
     if node.image.first_boot == FirstBoot::Pibake {
         selected.push(("first-boot", Offered::new()));
     }
-    if node.network.resolv_conf != ResolvConf::Managed {
-        selected.push(("resolv-conf", Offered::new()));
-    }
-    if inventory.stack == NetworkStack::NetworkManager && !wifi::carries_address(node) {
-        selected.push(("network-networkmanager", network_params(inputs)));
-    }
-    selected.extend(wifi::overlays(inputs));
+    selected.extend(networks(inputs));
     if packages::any(inputs) {
         selected.push(("packages", Offered::new()));
     }
@@ -140,6 +144,20 @@ fn standard(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
     if !system.ntp.is_empty() {
         selected.push(("clock-ntp", Offered::from([("servers", texts(system.ntp.iter().cloned()))])));
     }
+    selected
+}
+
+/// What the node's networks are configured by, apart from texts of the image that are edited.
+pub(super) fn networks(inputs: &Inputs<'_>) -> Vec<(&'static str, Offered)> {
+    let node = inputs.node;
+    let mut selected = Vec::new();
+    if node.network.resolv_conf != ResolvConf::Managed {
+        selected.push(("resolv-conf", Offered::new()));
+    }
+    if inputs.inventory.stack == NetworkStack::NetworkManager && !wifi::carries_address(node) {
+        selected.push(("network-networkmanager", network_params(inputs)));
+    }
+    selected.extend(wifi::overlays(inputs));
     selected
 }
 

@@ -86,6 +86,23 @@ fn missing(inputs: &Inputs<'_>, draft: &Draft, later: u64) -> u64 {
     for_blocks.max(lacking_inodes.saturating_mul(BYTES_PER_INODE))
 }
 
+/// Refuses changes that do not fit into the filesystems as they are.
+pub(super) fn check_room(inputs: &Inputs<'_>, draft: &mut Draft) {
+    check_boot(inputs, draft);
+    let space = inputs.inventory.root_space;
+    let block = space.block_size.max(1);
+    let need = needed(inputs, draft, Volume::Root, block);
+    if need.blocks > space.free_blocks || need.inodes > space.free_inodes.unwrap_or(u64::MAX) {
+        draft.error(PlanError::NoRoom(format!(
+            "the root filesystem has {} KiB and {} inodes free, and {} KiB and {} inodes are needed",
+            space.free_blocks.saturating_mul(block) / 1024,
+            space.free_inodes.unwrap_or(0),
+            need.blocks.saturating_mul(block) / 1024,
+            need.inodes
+        )));
+    }
+}
+
 fn check_boot(inputs: &Inputs<'_>, draft: &mut Draft) {
     let space = inputs.inventory.boot_space;
     let block = space.block_size.max(1);

@@ -63,7 +63,8 @@ fn settings(inputs: &Inputs<'_>) -> Vec<String> {
     settings
 }
 
-fn host_keys(inputs: &Inputs<'_>, image: Image<'_>, draft: &mut Draft) {
+/// Plans the host keys of the state, in the place of any that are there.
+pub(super) fn host_keys(inputs: &Inputs<'_>, image: Image<'_>, draft: &mut Draft) {
     let reason = Reason::new("ssh", "the host key of the state, known before the first boot");
     for key in &inputs.identity.host_keys {
         let file = FsPath::new(&format!("/etc/ssh/ssh_host_{}_key", key.name));
@@ -102,7 +103,9 @@ fn configuration(inputs: &Inputs<'_>, image: Image<'_>, draft: &mut Draft) {
     let settings: String = settings(inputs).iter().map(|line| format!("{line}\n")).collect();
     if inputs.inventory.release <= Release::Buster || !sshd::includes_directory(text) {
         let mut edited = sshd::with_settings(text, &settings);
-        if let Some(answers) = answers(inputs).filter(|answers| !edited.contains(answers)) {
+        if let Some(answers) =
+            answers(inputs).filter(|answers| swarm::answers(inputs) && !edited.contains(answers))
+        {
             edited.push_str(&answers);
         }
         draft.text(file, edited, meta, &reason);
@@ -113,9 +116,8 @@ fn configuration(inputs: &Inputs<'_>, image: Image<'_>, draft: &mut Draft) {
 
 /// What the overlay `swarm-manager` has for the account that nodes ask through, for an sshd that reads no
 /// directory: at the end, because it is for that account only.
-fn answers(inputs: &Inputs<'_>) -> Option<String> {
-    let overlay = inputs.overlays.iter().find(|overlay| overlay.name == "swarm-manager");
-    let overlay = overlay.filter(|_| swarm::answers(inputs))?;
+pub(super) fn answers(inputs: &Inputs<'_>) -> Option<String> {
+    let overlay = inputs.overlays.iter().find(|overlay| overlay.name == "swarm-manager")?;
     let file = path("/etc/ssh/sshd_config.d/50-pibake-join.conf");
     let content = &overlay.tree.iter().find(|tree| tree.path == file)?.content;
     let text = std::str::from_utf8(content).ok()?;

@@ -37,8 +37,14 @@ impl Units {
         self.masked.entry(unit.to_owned()).or_insert_with(|| reason.clone());
     }
 
-    /// Plans the links, once every file is planned: units may come from any overlay.
+    /// Plans the links and the preset, once every file is planned: units may come from any overlay.
     pub(super) fn plan(&self, image: Image<'_>, draft: &mut Draft) {
+        self.plan_links(image, draft);
+        self.plan_preset(image, draft);
+    }
+
+    /// Plans the links alone: for a system whose presets speak of more units than these.
+    pub(super) fn plan_links(&self, image: Image<'_>, draft: &mut Draft) {
         for (unit, reason) in &self.masked {
             if let Some(link) = draft.note(below_system(unit, reason)) {
                 draft.link(link, "/dev/null", reason);
@@ -55,7 +61,6 @@ impl Units {
                 }
             }
         }
-        self.plan_preset(image, draft);
     }
 
     /// On a first boot as systemd understands it every unit is enabled that no preset speaks against; that

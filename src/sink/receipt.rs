@@ -77,6 +77,9 @@ pub struct Receipt {
     /// What had read back wrong and was written a second time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rewritten: Vec<Rewritten>,
+    /// Whether it is a captured card that was made this node's, and no bake: `base` is then the capture.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restored: bool,
     /// Whether the card was discarded before it was written.
     #[serde(default)]
     pub discarded: bool,
@@ -137,6 +140,7 @@ impl Receipt {
             read_back: report.read_back(),
             equal: report.equal(),
             rewritten: report.rewritten().iter().map(Rewritten::from).collect(),
+            restored: false,
             discarded: report.discarded(),
             prepare_seconds: seconds(report.preparing()),
             write_seconds: seconds(report.writing()),

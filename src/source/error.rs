@@ -144,6 +144,20 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// What can be done about it, in a line, where that is not simply another image.
+    #[must_use]
+    pub fn way_out(&self) -> Option<String> {
+        match self {
+            Self::NoSpace { dir, .. } => Some(format!(
+                "make room in {}, or unpack the image where there is room and name what it unpacks to",
+                dir.display()
+            )),
+            Self::Interrupted(_) => Some("run it again when you like".to_owned()),
+            Self::Changed { .. } => Some("leave it alone while it is used, and try again".to_owned()),
+            _ => None,
+        }
+    }
+
     /// For `map_err`: what was being done, and to what.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| SourceError::Io { doing, path: path.to_owned(), source: Arc::new(source) }

@@ -35,6 +35,11 @@ impl Stamp {
         }
     }
 
+    /// Size of the file in bytes.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Whether a change after `now` is sure to show: one within the clock tick of the last change would
     /// leave the same stamp.
     pub(super) fn is_settled(&self, now: SystemTime) -> bool {

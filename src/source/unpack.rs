@@ -26,7 +26,7 @@ use super::format::{Content, Format, HEAD, furthest_partition_end, recognise};
 use super::hash::subject_of;
 
 /// More than this no MBR can address: what unpacks to more was made to fill disks.
-const SIZE_LIMIT: u64 = 2 << 40;
+pub(super) const SIZE_LIMIT: u64 = 2 << 40;
 
 /// Zeros become holes in units of this size, in bytes: smaller ones would only scatter the file.
 const UNIT: usize = 64 << 10;

@@ -1,5 +1,5 @@
-//! The authorities' private keys: made once, opened when something is to be signed, asked for once when they are
-//! under a passphrase.
+//! The authorities' private keys: made once, opened when something is to be signed, the passphrase that they are under
+//! asked for once, and never with the lock held.
 
 use std::fmt;
 use std::io;
@@ -12,10 +12,12 @@ use super::error::{StateError, corrupt};
 use super::lock::LockedState;
 use super::{State, private};
 use crate::config::types::Secret;
+use crate::interrupt::Interrupt;
 use crate::keys::authority::Authority;
 use crate::keys::certificate::Certificate;
 use crate::keys::join::{JoinAuthority, SshKey};
 use crate::keys::passphrase;
+use crate::progress::Progress;
 
 /// Asks for the passphrase that the keys are under.
 pub type AskPassphrase<'a> = &'a mut dyn FnMut() -> io::Result<Secret>;
@@ -30,8 +32,10 @@ pub struct Protection {
 }
 
 /// What signs, for one run: opened when first needed.
-pub struct Authorities<'a> {
-    ask: AskPassphrase<'a>,
+pub struct Authorities {
+    /// What somebody said that the passphrase is.
+    said: Option<Secret>,
+    /// What the keys are under, known by having opened one.
     passphrase: Option<Secret>,
     tls: Option<Authority>,
     join: Option<JoinAuthority>,
@@ -39,7 +43,7 @@ pub struct Authorities<'a> {
     pub(super) time: i64,
 }
 
-impl fmt::Debug for Authorities<'_> {
+impl fmt::Debug for Authorities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Authorities")
             .field("tls", &self.tls)
@@ -48,10 +52,32 @@ impl fmt::Debug for Authorities<'_> {
     }
 }
 
-impl<'a> Authorities<'a> {
-    /// For a bake time (seconds since 1970); `ask` is called once at most, and only when a key is under a passphrase.
-    pub fn new(time: i64, ask: AskPassphrase<'a>) -> Self {
-        Self { ask, passphrase: None, tls: None, join: None, time }
+impl State {
+    /// Runs what may sign, under the lock, for a bake time (seconds since 1970). When that comes upon keys that are under
+    /// a passphrase, the lock is let go while `ask` asks for it, and `run` is run once more from its beginning.
+    ///
+    /// # Errors
+    /// Those of `run`, of [`State::lock`], and when nobody could be asked.
+    pub fn sign<T>(
+        &self,
+        time: i64,
+        ask: AskPassphrase<'_>,
+        (progress, interrupt): (&dyn Progress, &Interrupt),
+        mut run: impl FnMut(&LockedState<'_>, &mut Authorities) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        let mut once = |said| run(&self.lock(progress, interrupt)?, &mut Authorities::new(time, said));
+        match once(None) {
+            Err(StateError::Protected { path }) => {
+                once(Some(ask().map_err(|source| StateError::Passphrase { path, source })?))
+            }
+            done => done,
+        }
+    }
+}
+
+impl Authorities {
+    fn new(time: i64, said: Option<Secret>) -> Self {
+        Self { said, passphrase: None, tls: None, join: None, time }
     }
 
     /// The TLS authority, made if there is none.
@@ -68,21 +94,22 @@ impl<'a> Authorities<'a> {
 
     /// The SSH authority, made if there is none. Its public key is beside it for those who do not sign.
     pub(super) fn join(&mut self, locked: &LockedState<'_>) -> Result<&JoinAuthority, StateError> {
-        if self.join.is_none() {
-            let path = locked.state.join_key_path();
-            let key = match self.read(locked.state, &path)? {
-                Some(key) => key,
-                None => {
-                    let key = SshKey::make("pibake join CA")?.private;
-                    self.write(locked.state, &path, &key)?;
-                    key
-                }
-            };
-            let opened = JoinAuthority::open(&key).map_err(|error| corrupt(&path, error.to_string()))?;
-            locked.write_join_public(&opened.public()?)?;
-            self.join = Some(opened);
-        }
-        self.join.as_ref().ok_or_else(|| corrupt(&locked.state.join_key_path(), "it went away"))
+        let opened = match self.join.take() {
+            Some(opened) => opened,
+            None => match self.read(locked.state, &locked.state.join_key_path())? {
+                Some(key) => open_join(locked, &key)?,
+                None => self.make_join(locked)?,
+            },
+        };
+        Ok(self.join.insert(opened))
+    }
+
+    /// Makes a new SSH authority in place of the one before.
+    fn make_join(&mut self, locked: &LockedState<'_>) -> Result<JoinAuthority, StateError> {
+        private::create_dir(&locked.state.join_dir())?;
+        let key = SshKey::make("pibake join CA")?.private;
+        self.write(locked.state, &locked.state.join_key_path(), &key)?;
+        open_join(locked, &key)
     }
 
     fn open_tls(&mut self, state: &State, certificate: &Certificate) -> Result<Authority, StateError> {
@@ -111,19 +138,18 @@ impl<'a> Authorities<'a> {
         private::write(&state.tls_certificate_path(), authority.certificate().pem().as_bytes())
     }
 
-    /// A private key's text, the passphrase asked for if it is under one.
+    /// A private key's text.
     fn read(&mut self, state: &State, path: &Path) -> Result<Option<Zeroizing<String>>, StateError> {
         let Some(bytes) = private::read(path)? else { return Ok(None) };
         if !passphrase::is_protected(&bytes) {
             return private::read_text(path);
         }
-        if self.passphrase.is_none() {
-            let asked = (self.ask)();
-            let path = state.dir().to_owned();
-            self.passphrase = Some(asked.map_err(|source| StateError::Passphrase { path, source })?);
-        }
-        let passphrase = self.passphrase.as_ref().map_or("", Secret::expose);
-        Ok(Some(passphrase::open(&bytes, passphrase)?))
+        let Some(said) = &self.said else {
+            return Err(StateError::Protected { path: state.dir().to_owned() });
+        };
+        let text = passphrase::open(&bytes, said.expose())?;
+        self.passphrase = Some(said.clone());
+        Ok(Some(text))
     }
 
     /// Writes a private key, under the passphrase if there is one.
@@ -188,15 +214,26 @@ impl<'a> Authorities<'a> {
         Ok(())
     }
 
+    /// Makes a new SSH authority in place of the one before: its public key as one line. Nodes keep their keys, and get
+    /// a certificate of the new authority at their next bake.
+    ///
+    /// # Errors
+    /// As [`Self::rotate_tls`].
+    pub fn rotate_join(&mut self, locked: &LockedState<'_>) -> Result<String, StateError> {
+        let made = self.make_join(locked)?;
+        let public = made.public()?;
+        self.join = Some(made);
+        Ok(public)
+    }
+
     /// Takes over an authority that was made elsewhere, in place of the one before.
     ///
     /// # Errors
     /// When the bake time is not within its time, or as [`Self::rotate_tls`].
-    pub fn import_tls(&mut self, locked: &LockedState<'_>, authority: Authority) -> Result<(), StateError> {
+    pub fn import_tls(&mut self, locked: &LockedState<'_>, authority: &Authority) -> Result<(), StateError> {
         authority.certificate().check_time(self.time)?;
-        self.keep_tls(locked, &authority)?;
-        self.tls = Some(authority);
-        Ok(())
+        self.tls = None;
+        self.keep_tls(locked, authority)
     }
 }
 
@@ -236,6 +273,14 @@ impl State {
     pub fn tls_certificate(&self) -> Result<Option<Certificate>, StateError> {
         read_certificate(&self.tls_certificate_path())
     }
+}
+
+/// The SSH authority of a private key, whose public half is put beside it.
+fn open_join(locked: &LockedState<'_>, key: &str) -> Result<JoinAuthority, StateError> {
+    let path = locked.state.join_key_path();
+    let opened = JoinAuthority::open(key).map_err(|error| corrupt(&path, error.to_string()))?;
+    locked.write_join_public(&opened.public()?)?;
+    Ok(opened)
 }
 
 fn write_key(path: &Path, key: &str, under: Option<&Secret>) -> Result<(), StateError> {

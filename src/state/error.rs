@@ -53,6 +53,12 @@ pub enum StateError {
     /// A key or a certificate could not be made, or is not to be used.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// The authorities' keys are under a passphrase that was not asked for yet.
+    #[error("the keys in {} are under a passphrase", path.display())]
+    Protected {
+        /// The state's directory.
+        path: PathBuf,
+    },
     /// The authorities' keys are under a passphrase, and there is none.
     #[error("the keys in {} are under a passphrase: {source}", path.display())]
     Passphrase {

@@ -104,7 +104,7 @@ impl LockedState<'_> {
         &self,
         node: &Node,
         cluster: &Cluster,
-        authorities: &mut Authorities<'_>,
+        authorities: &mut Authorities,
     ) -> Result<NodeIdentity, StateError> {
         let host_keys = self.host_keys(&node.name)?;
         let tls = if node.docker.tls { Some(self.server(node, cluster, authorities)?) } else { None };

@@ -80,7 +80,7 @@ impl LockedState<'_> {
         &self,
         node: &Node,
         cluster: &Cluster,
-        authorities: &mut Authorities<'_>,
+        authorities: &mut Authorities,
     ) -> Result<JoinIdentity, StateError> {
         private::create_dir(&self.state.join_dir())?;
         let key = match self.state.join_key(&node.name)? {

@@ -30,6 +30,12 @@ impl StoredReceipt {
     pub fn plan(&self) -> Option<&str> {
         self.receipt.get("plan")?.as_str()
     }
+
+    /// Whether the card holds a capture that was made the node's, and no bake.
+    #[must_use]
+    pub fn is_restored(&self) -> bool {
+        self.receipt["restored"] == true
+    }
 }
 
 /// The last bake of a node.

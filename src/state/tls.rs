@@ -101,7 +101,7 @@ impl LockedState<'_> {
         &self,
         node: &Node,
         cluster: &Cluster,
-        authorities: &mut Authorities<'_>,
+        authorities: &mut Authorities,
     ) -> Result<TlsIdentity, StateError> {
         let place = self.state.server_place(&node.name);
         self.tls_identity(&place, &server(node), cluster, authorities)
@@ -115,7 +115,7 @@ impl LockedState<'_> {
         &self,
         name: &str,
         cluster: &Cluster,
-        authorities: &mut Authorities<'_>,
+        authorities: &mut Authorities,
     ) -> Result<TlsIdentity, StateError> {
         let leaf = Leaf::client(name)?;
         self.tls_identity(&self.state.client_place(name), &leaf, cluster, authorities)
@@ -143,7 +143,7 @@ impl LockedState<'_> {
         place: &Place,
         leaf: &Leaf,
         cluster: &Cluster,
-        authorities: &mut Authorities<'_>,
+        authorities: &mut Authorities,
     ) -> Result<TlsIdentity, StateError> {
         let Kept { certificate, key } = self.leaf(place, leaf, cluster, authorities)?;
         let ca = match self.state.tls_certificate()? {
@@ -160,7 +160,7 @@ impl LockedState<'_> {
         place: &Place,
         leaf: &Leaf,
         cluster: &Cluster,
-        authorities: &mut Authorities<'_>,
+        authorities: &mut Authorities,
     ) -> Result<Kept, StateError> {
         private::create_dir(&self.state.tls_dir())?;
         let time = authorities.time;

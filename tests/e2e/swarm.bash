@@ -11,6 +11,29 @@ bundle() {
 	[[ -e $1/SHA256SUMS ]] || "$TESTBED/make-docker-bundle" --image "$BASE" --packages "$2" --out "$1"
 }
 
+# changed FILE MIB COMMAND...: unless it is there, a copy of the image that is so much larger, changed by the command,
+# which is told where its root is mounted
+changed() {
+	local out=$1 size=$2 mnt=$WORK/changed-root loop start status=0
+	shift 2
+	[[ ! -e $out ]] || return 0
+	cp --sparse=always "$BASE" "$out.new" && truncate -s "+${size}M" "$out.new" && echo ', +' | sfdisk -q -N 2 "$out.new" || return
+	mkdir -p "$mnt"
+	start=$(sfdisk --json "$out.new" | jq '.partitiontable.partitions[1].start * 512')
+	loop=$(losetup --find --show --offset "$start" "$out.new") || return
+	e2fsck -fp "$loop" && resize2fs "$loop" && mount "$loop" "$mnt" && "$@" "$mnt" || status=1
+	! mountpoint -q "$mnt" || umount "$mnt"
+	losetup --detach "$loop"
+	((!status)) && mv "$out.new" "$out"
+}
+
+# with_docker DIR: the bundle, installed into the image that is mounted there
+with_docker() {
+	mkdir "$1/debs" && cp "$BUNDLE"/*.deb "$1/debs/" && printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d" &&
+		chmod 755 "$1/usr/sbin/policy-rc.d" && chroot "$1" sh -c 'DEBIAN_FRONTEND=noninteractive dpkg -i /debs/*.deb' &&
+		rm -r "$1/debs" "$1/usr/sbin/policy-rc.d"
+}
+
 # image_archive FILE NAME: what `docker save` would write, of a busybox that does what its name asks it to
 image_archive() {
 	local dir applet
@@ -57,7 +80,8 @@ stack_file() {
 
 # cluster_file ROLE[@NUMBER]...: nodes with these roles; their numbers are 1, 2, … where none is given
 cluster_file() {
-	local place=0 n role
+	local place=0 n role docker="install = \"$INSTALL\""
+	[[ $INSTALL != debs ]] || docker+=$'\nbundle = "'$BUNDLE'"'
 	cat <<-TOML
 		name = "e2e"
 
@@ -73,8 +97,7 @@ cluster_file() {
 		authorized_keys = ["$WORK/key.pub"]
 
 		[docker]
-		install = "debs"
-		bundle = "$BUNDLE"
+		$docker
 		tls = ${TLS:-true}
 		images = ["$WEB"]
 
@@ -152,12 +175,12 @@ power() {
 	local n
 	for n; do
 		if [[ -e $CASE/wakes.$n ]]; then
-			mkdir -p "$CASE/bin"
+			# each has a directory of its own: the machine before may not have been started yet
+			mkdir -p "$CASE/bin.$n"
 			printf '#!/bin/sh\nexec %q -rtc base=%s "$@"\n' "$(command -v qemu-system-x86_64)" \
-				"$(date -u -d "@$(cat "$CASE/wakes.$n")" +%Y-%m-%dT%H:%M:%S)" >"$CASE/bin/qemu-system-x86_64"
-			chmod 755 "$CASE/bin/qemu-system-x86_64"
-			PATH="$CASE/bin:$PATH" bed start "pi$n"
-			sleep 1
+				"$(date -u -d "@$(cat "$CASE/wakes.$n")" +%Y-%m-%dT%H:%M:%S)" >"$CASE/bin.$n/qemu-system-x86_64"
+			chmod 755 "$CASE/bin.$n/qemu-system-x86_64"
+			PATH="$CASE/bin.$n:$PATH" bed start "pi$n"
 		else
 			bed start "pi$n"
 		fi

@@ -212,6 +212,44 @@ fn pulled_cards_become_what_the_kernel_makes_of_them() {
     }
 }
 
+/// Transactions of which a part stands in front of where the log begins.
+fn goes_round(pulled: &[u8], blocks: &[usize]) -> bool {
+    let number = |index: usize, at: usize| {
+        let at = blocks[index] * 1024 + at;
+        u32::from_be_bytes([pulled[at], pulled[at + 1], pulled[at + 2], pulled[at + 3]])
+    };
+    let (sequence, start) = (number(0, 0x18), number(0, 0x1c) as usize);
+    (1..start).any(|index| number(index, 0) == 0xc03b_3998 && number(index, 8) >= sequence)
+}
+
+#[test]
+fn a_log_that_went_round_is_followed() {
+    if !oracles_for("a_log_that_went_round_is_followed") {
+        return;
+    }
+    let space = Workspace::new();
+    let image = space.path("image");
+    fs::write(&image, matrix::build(&SMALL_JOURNAL).bytes).expect("writing the image");
+    let blocks = journal_blocks(&image);
+    let mut rng = Rng::with_seed(6);
+    let mut busy = Busy::new(&image, "");
+    let mut rounds = 0;
+    for round in 0..60 {
+        busy.work(round, &mut rng);
+        busy.held.clear();
+        let pulled = fs::read(&image).expect("reading the image");
+        if goes_round(&pulled, &blocks) {
+            judge(&space, &pulled, &format!("round {round}"), &mut rng);
+            rounds += 1;
+        }
+        if rounds == 4 {
+            break;
+        }
+    }
+    busy.close();
+    assert_eq!(rounds, 4, "the log hardly ever went round");
+}
+
 #[test]
 fn frozen_filesystems_lose_only_their_orphans() {
     if !oracles_for("frozen_filesystems_lose_only_their_orphans") {

@@ -12,7 +12,7 @@ use pibake::device::authority::Own;
 use pibake::device::identity::Identity;
 use pibake::device::info::{DeviceInfo, Kind};
 use pibake::device::platform::System;
-use pibake::device::policy::{ConfirmedTarget, Consent, Options, assess};
+use pibake::device::policy::{ConfirmedTarget, Consent, Options, assess, named_twice};
 use pibake::device::refusal::{LookError, Rule};
 use pibake::interrupt::Interrupt;
 use pibake::progress::Silent;
@@ -318,6 +318,40 @@ fn names_are_resolved_and_two_of_one_disk_recognised() {
     let (one, other) = (describe(&card.path), describe(&link));
     assert_eq!(other.path, card.path);
     assert!(one.is_same_disk(&other));
+    let twice =
+        |infos: &[&DeviceInfo]| named_twice(infos).iter().map(|refusal| refusal.rule).collect::<Vec<_>>();
+    assert_eq!(twice(&[&one, &other]), [Rule::Twice]);
+    // Another loop device on the same file, and another card.
+    let again = attach(&[], card.file().to_str().unwrap());
+    let same = twice(&[&one, &describe(&again)]);
+    detach(&again);
+    assert_eq!(same, [Rule::Twice]);
+    assert_eq!(twice(&[&one, &describe(&Loop::new(8 * MIB).path)]), []);
+}
+
+#[test]
+fn what_a_link_led_to_when_it_was_shown_is_what_is_opened() {
+    if !root_tier() {
+        return;
+    }
+    let (card, other) = (Loop::new(8 * MIB), Loop::new(8 * MIB));
+    let link = card.dir.path().join("by-id");
+    symlink(&card.path, &link).unwrap();
+    let target = confirmed(&link, &Options::default());
+    fs::remove_file(&link).unwrap();
+    symlink(&other.path, &link).unwrap();
+    assert_eq!(target.open(&System::host(), &Own).unwrap().info().path, card.path);
+}
+
+#[test]
+fn a_table_that_is_written_after_confirming_is_refused() {
+    if !root_tier() {
+        return;
+    }
+    let card = Loop::new(8 * MIB);
+    let target = confirmed(&card.path, &Options::default());
+    File::options().write(true).open(&card.path).unwrap().write_all_at(&[0x0c], 450).unwrap();
+    assert_eq!(open_rules(&target), [Rule::Changed]);
 }
 
 #[test]

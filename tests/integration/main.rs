@@ -2,6 +2,7 @@
 
 mod arriving;
 mod arrows;
+mod card_bed;
 mod cli;
 mod cluster_file;
 mod debs;

@@ -10,7 +10,7 @@ use pibake::disk::ranges;
 use pibake::usage::owner::owners;
 use pibake::usage::used::used;
 
-use crate::simulated_card::{SimulatedCard, card_tier};
+use crate::card_bed::{SimulatedCard, card_tier};
 
 /// A card that holds the demo image.
 fn card(options: &[&str]) -> (SimulatedCard, Vec<u8>) {

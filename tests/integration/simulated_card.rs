@@ -4,10 +4,8 @@
 //! `../shared/testbed` without it), nbdkit with its Python plugin, nbdfuse and losetup. Without the tier every test
 //! says that it was not run.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -21,82 +19,9 @@ use pibake::interrupt::Interrupt;
 use pibake::progress::{Event, Phase, Progress, Silent};
 use pibake::sink::card::{CardJob, CardState, FlashError, Flashed, HEAD, ImageRanges, Mode, TAIL, flash};
 
-use crate::root::asked_as_root;
+use crate::card_bed::{SimulatedCard, card_tier};
 
 const MIB: u64 = 1 << 20;
-
-pub(crate) fn card_tier() -> bool {
-    asked_as_root("card", "simulated cards")
-}
-
-fn script() -> PathBuf {
-    let testbed = std::env::var_os("PIBAKE_TESTBED").map(PathBuf::from);
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/testbed");
-    let script = testbed.unwrap_or_else(beside).join("card");
-    assert!(script.exists(), "PIBAKE_TIER=card was asked for, but there is no {}", script.display());
-    script
-}
-
-/// A card that is up until it is dropped.
-pub(crate) struct SimulatedCard {
-    dir: tempfile::TempDir,
-    pub(crate) path: PathBuf,
-    up: bool,
-}
-
-impl SimulatedCard {
-    pub(crate) fn new(size: &str, options: &[&str]) -> Self {
-        let mut card = Self { dir: tempfile::tempdir().unwrap(), path: PathBuf::new(), up: false };
-        card.plug_in(size, options);
-        card
-    }
-
-    pub(crate) fn plug_in(&mut self, size: &str, options: &[&str]) {
-        let output = self.script(&[&["up", "card", size], options].concat());
-        self.path = PathBuf::from(output.trim());
-        self.up = true;
-    }
-
-    pub(crate) fn pull_out(&mut self) {
-        if std::mem::take(&mut self.up) {
-            self.script(&["down", "card"]);
-        }
-    }
-
-    fn script(&self, arguments: &[&str]) -> String {
-        let mut command = Command::new(script());
-        let output = command.args(arguments).env("CARD_DIR", self.dir.path()).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Bytes written to the card and read from it since it was put in; it is pulled out for that.
-    pub(crate) fn traffic(&mut self) -> (u64, u64) {
-        self.pull_out();
-        let stats = self.script(&["stats", "card"]);
-        let mut numbers = stats.split_whitespace().map(|number| number.parse().unwrap());
-        (numbers.next().unwrap(), numbers.next().unwrap())
-    }
-
-    pub(crate) fn store(&self) -> File {
-        File::options().read(true).write(true).open(self.dir.path().join("card.store")).unwrap()
-    }
-
-    pub(crate) fn held(&self, offset: u64, len: u64) -> Vec<u8> {
-        let mut held = vec![0; usize::try_from(len).unwrap()];
-        self.store().read_exact_at(&mut held, offset).unwrap();
-        held
-    }
-}
-
-impl Drop for SimulatedCard {
-    fn drop(&mut self) {
-        if std::mem::take(&mut self.up) {
-            let mut command = Command::new(script());
-            let _ = command.args(["down", "card"]).env("CARD_DIR", self.dir.path()).output();
-        }
-    }
-}
 
 fn confirmed(path: &Path, image_size: u64) -> ConfirmedTarget {
     let info = System::host().describe(path).unwrap();

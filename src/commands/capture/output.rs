@@ -55,7 +55,10 @@ pub(super) fn check(context: &Context, names: &Names, sources: &[&Path]) -> anyh
     }
     let (verb, it) = if there.len() == 1 { ("is", "it") } else { ("are", "them") };
     if prompt::somebody_there()
-        && prompt::yes(&format!("{} {verb} there already and would be lost.", there.join(", ")))?
+        && prompt::yes(
+            &format!("{} {verb} there already and would be lost.", there.join(", ")),
+            &context.interrupt,
+        )?
     {
         return Ok(());
     }

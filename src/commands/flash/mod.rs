@@ -35,7 +35,9 @@ pub(super) fn run(context: &Context, args: &FlashArgs) -> anyhow::Result<()> {
         Kitchen { context, args, cluster: &order.cluster.name, state: &state, bases: &bases, sources };
     let mut outcomes = Vec::new();
     let ended = round::all(&kitchen, looked, plans, &mut outcomes);
-    outcome::tell(context, &outcomes, order.nodes.len())?;
+    if ended.is_ok() || !outcomes.is_empty() {
+        outcome::tell(context, &outcomes, order.nodes.len())?;
+    }
     ended.and_then(|()| outcome::verdict(outcomes))
 }
 

@@ -10,7 +10,7 @@ use crate::cli::args::FlashArgs;
 use crate::cli::prompt;
 use crate::device::policy::ConfirmedTarget;
 use crate::disk::block::BlockRead;
-use crate::error::{ExitCode, advised};
+use crate::error::{Advise, ExitCode, advised};
 use crate::sink::receipt::{Provenance, Receipt};
 use crate::state::State;
 
@@ -97,7 +97,8 @@ fn baked<'a>(kitchen: &Kitchen<'a>, planned: &Planned) -> anyhow::Result<Ready<'
     let base = kitchen.bases.of(&planned.node)?;
     let image: Arc<dyn BlockRead> = Arc::new(oven::edit(base, planned)?);
     oven::check(context, base, planned, &image)?;
-    Ready::new(context, planned.node.name.clone(), image, &base.image, &args.card)
+    let vouch = Box::new(|| base.image.whole().map_err(Into::into));
+    Ready::new(context, planned.node.name.clone(), image, None, vouch, &args.card)
 }
 
 /// Writes one card, and tells at once if it failed: the others go on.
@@ -124,9 +125,15 @@ fn keep(kitchen: &Kitchen<'_>, planned: &Planned, written: &Written) -> anyhow::
         finished: written.finished,
     };
     let receipt = Receipt::new(&provenance, &written.flashed.device, &written.flashed.report);
-    let locked = state.lock(context.progress.as_ref(), &context.interrupt)?;
     let value = serde_json::to_value(&receipt).context("writing the receipt as JSON")?;
-    let path = locked.write_receipt(&planned.node.name, planned.plan.bake_time, &value)?;
+    let path = state
+        .lock(context.progress.as_ref(), &context.interrupt)
+        .and_then(|locked| locked.write_receipt(&planned.node.name, planned.plan.bake_time, &value))
+        .context("the card is written and verified, but its receipt could not be kept")
+        .advise(
+            ExitCode::Failed,
+            "flash it again once that is mended: what the card holds is not written again",
+        )?;
     context.note(format!("receipt {}", path.display()));
     Ok(receipt)
 }

@@ -31,7 +31,7 @@ pub(super) fn import(
         crate::error::advise(ExitCode::Usage, anyhow::Error::from(error).context(paths), what_to_do)
     })?;
     rotate::agreed(desk)?;
-    desk.change(|locked, authorities| authorities.import_tls(locked, authority))?;
+    desk.change(|locked, authorities| authorities.import_tls(locked, &authority))?;
     rotate::replaced(desk)
 }
 
@@ -46,7 +46,7 @@ pub(super) fn protect(desk: &Desk<'_>) -> anyhow::Result<()> {
     }
     // Half of them are, after a run that was killed: then it is asked for as always.
     let new = if protection.protected { Secret::new(String::new()) } else { new_passphrase(desk)? };
-    desk.change(|locked, authorities| authorities.protect(locked, &desk.cluster.name, new))?;
+    desk.change(|locked, authorities| authorities.protect(locked, &desk.cluster.name, new.clone()))?;
     desk.context.note(
         "the CAs' private keys are under the passphrase now; it cannot be recovered when it is forgotten\n\
          copies of the state from before, in backups for example, still hold them in clear text",

@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::cli::args::KeysAction;
 use crate::cli::prompt;
 use crate::config::secret::{Outside as _, ThisMachine};
-use crate::config::types::{Cluster, Secret};
+use crate::config::types::{Cluster, Node, Role, Secret};
 use crate::error::{self, ExitCode, advise};
 use crate::keys::KeyError;
 use crate::state::{Authorities, LockedState, State, StateError};
@@ -54,21 +54,29 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    /// Runs what changes keys, under the lock, with somebody to ask for the passphrase.
+    /// Runs what changes keys.
     fn change<T>(
         &self,
-        run: impl FnOnce(&LockedState<'_>, &mut Authorities<'_>) -> Result<T, StateError>,
+        run: impl FnMut(&LockedState<'_>, &mut Authorities) -> Result<T, StateError>,
     ) -> anyhow::Result<T> {
-        let locked = self.state.lock(self.context.progress.as_ref(), &self.context.interrupt)?;
-        let mut ask = || passphrase(self.context);
-        let mut authorities = Authorities::new(self.context.bake_time()?, &mut ask);
-        run(&locked, &mut authorities).map_err(advised)
+        sign(self.context, &self.state, run)
     }
 
     /// The nodes whose dockerd shows a certificate.
     fn servers(&self) -> Vec<&str> {
         let nodes = self.cluster.nodes.iter().filter(|node| node.docker.tls);
         nodes.map(|node| node.name.as_str()).collect()
+    }
+
+    /// For each manager a line that runs a command on it over ssh, by the host keys that the state has.
+    fn on_managers(&self, command: &str) -> Vec<String> {
+        let known_hosts = format!("UserKnownHostsFile={}", self.state.known_hosts().display());
+        let managers = self.cluster.nodes.iter().filter(|node| node.role == Role::Manager);
+        let line = |node: &Node| {
+            let account = format!("{}@{}", node.user.name, node.address);
+            format!("ssh -t -o {} {account} {}", quoted(&known_hosts), quoted(command))
+        };
+        managers.map(line).collect()
     }
 }
 
@@ -82,8 +90,19 @@ fn quoted(text: &str) -> String {
     }
 }
 
+/// Runs what may sign, under the lock, which nobody's typing of the passphrase holds: what needs it is run twice.
+pub(super) fn sign<T>(
+    context: &Context,
+    state: &State,
+    run: impl FnMut(&LockedState<'_>, &mut Authorities) -> Result<T, StateError>,
+) -> anyhow::Result<T> {
+    let mut ask = || passphrase(context);
+    let by = (context.progress.as_ref(), &context.interrupt);
+    state.sign(context.bake_time()?, &mut ask, by, run).map_err(advised)
+}
+
 /// The passphrase that the keys are under: from `--passphrase-file`, or from the person at the terminal.
-pub(super) fn passphrase(context: &Context) -> io::Result<Secret> {
+fn passphrase(context: &Context) -> io::Result<Secret> {
     match &context.common.passphrase_file {
         None => prompt::secret("passphrase of the cluster's keys"),
         Some(path) => {
@@ -112,7 +131,7 @@ fn small_file(path: &Path) -> io::Result<(Secret, bool)> {
 }
 
 /// What is to be done about keys that cannot be used.
-pub(super) fn advised(error: StateError) -> anyhow::Error {
+fn advised(error: StateError) -> anyhow::Error {
     let (code, what_to_do) = match &error {
         StateError::Key(KeyError::TooEarly { .. }) => {
             (ExitCode::Usage, "set SOURCE_DATE_EPOCH to a later time, or leave it out for the time now")

@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use crate::cli::print;
-use crate::config::types::Role;
 use crate::error::{ExitCode, advised};
 
 use super::{Desk, quoted};
@@ -23,7 +22,7 @@ pub(super) fn run(desk: &Desk<'_>, node: &str) -> anyhow::Result<()> {
             ),
         ));
     };
-    let commands = commands(desk, &line);
+    let commands = desk.on_managers(&format!("echo {} | sudo tee -a {REVOKED_KEYS}", quoted(&line)));
     if desk.context.common.json {
         let document = json!({ "node": node, "file": REVOKED_KEYS, "line": line, "commands": commands });
         return print(format_args!("{document:#}\n"));
@@ -42,16 +41,4 @@ pub(super) fn run(desk: &Desk<'_>, node: &str) -> anyhow::Result<()> {
          its dockerd's certificate stays good until it ends: `pibake keys rotate ca` ends it, with all others"
     ));
     Ok(())
-}
-
-/// A line for each manager that adds the key over ssh, with the host keys that the state has.
-fn commands(desk: &Desk<'_>, line: &str) -> Vec<String> {
-    let add = format!("echo {} | sudo tee -a {REVOKED_KEYS}", quoted(line));
-    let known_hosts = format!("UserKnownHostsFile={}", desk.state.known_hosts().display());
-    let managers = desk.cluster.nodes.iter().filter(|node| node.role == Role::Manager);
-    let command = |node: &crate::config::types::Node| {
-        let account = format!("{}@{}", node.user.name, node.address);
-        format!("ssh -t -o {} {account} {}", quoted(&known_hosts), quoted(&add))
-    };
-    managers.map(command).collect()
 }

@@ -4,13 +4,18 @@ use serde_json::json;
 
 use crate::cli::args::Rotated;
 use crate::cli::{print, prompt};
+use crate::config::types::Role;
 use crate::error::{ExitCode, advised};
 
-use super::Desk;
+use super::{Desk, quoted};
+
+/// Where managers keep whom they trust to let nodes in (joining.md).
+const JOIN_CA: &str = "/etc/pibake/swarm/join_ca.pub";
 
 pub(super) fn run(desk: &Desk<'_>, what: &Rotated) -> anyhow::Result<()> {
     match what {
         Rotated::Ca => ca(desk),
+        Rotated::Join => join(desk),
         Rotated::Node { name } => node(desk, name),
         Rotated::Client { name } => client(desk, name),
     }
@@ -37,14 +42,22 @@ pub(super) fn agreed(desk: &Desk<'_>) -> anyhow::Result<()> {
         "Every node's and client's certificate is signed by {}, and is of no use afterwards.",
         authority.subject
     );
-    if desk.context.common.yes || (prompt::somebody_there() && prompt::yes(&question)?) {
+    agreed_to(
+        desk,
+        &question,
+        "the cluster has a TLS CA, which would be replaced",
+        "every card with docker.tls",
+    )
+}
+
+fn agreed_to(desk: &Desk<'_>, question: &str, what: &str, cards: &str) -> anyhow::Result<()> {
+    if desk.context.common.yes
+        || (prompt::somebody_there() && prompt::yes(question, &desk.context.interrupt)?)
+    {
         return Ok(());
     }
-    Err(advised(
-        ExitCode::Usage,
-        "the cluster has a TLS CA, which would be replaced",
-        "say --yes if every card with docker.tls can be flashed again; nothing was written",
-    ))
+    let what_to_do = format!("say --yes if {cards} can be flashed again; nothing was written");
+    Err(advised(ExitCode::Usage, what, what_to_do))
 }
 
 /// Says which cards must be flashed again, and which clients exported.
@@ -66,6 +79,49 @@ fn ca(desk: &Desk<'_>) -> anyhow::Result<()> {
     agreed(desk)?;
     desk.change(|locked, authorities| authorities.rotate_tls(locked, &desk.cluster.name))?;
     replaced(desk)
+}
+
+/// A new join CA, in the place of one whose key others may have. Managers that run know nothing of it.
+fn join(desk: &Desk<'_>) -> anyhow::Result<()> {
+    if desk.state.join_public()?.is_some() {
+        const QUESTION: &str =
+            "No card baked before is let into the swarm by managers that trust the new CA.";
+        agreed_to(
+            desk,
+            QUESTION,
+            "the cluster has a join CA, which would be replaced",
+            "every card of the swarm",
+        )?;
+    }
+    let line = desk.change(|locked, authorities| authorities.rotate_join(locked))?;
+    let members: Vec<&str> = desk
+        .cluster
+        .nodes
+        .iter()
+        .filter(|node| node.role != Role::None)
+        .map(|node| node.name.as_str())
+        .collect();
+    let commands = desk.on_managers(&format!("echo {} | sudo tee {JOIN_CA}", quoted(&line)));
+    if desk.context.common.json {
+        let document = json!({ "flash": members, "file": JOIN_CA, "line": line, "commands": commands });
+        return print(format_args!("{document:#}\n"));
+    }
+    desk.context.note(format!(
+        "the cluster has a new join CA; managers that run already trust the old one until {JOIN_CA} holds this line \
+         and no other:"
+    ));
+    print(format_args!("{line}\n"))?;
+    if !commands.is_empty() {
+        desk.context.note("for example:");
+        print(format_args!("{}\n", commands.join("\n")))?;
+    }
+    tell(
+        desk,
+        &members,
+        &[],
+        "nodes that are in the swarm stay in it; until their next card they can ask managers nothing, neither the time \
+         nor whether the swarm was made anew",
+    )
 }
 
 /// What a new CA means for everything that the old one signed.

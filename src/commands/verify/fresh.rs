@@ -30,6 +30,10 @@ use super::look::{another, describe, open};
 /// The node's certificate for joining: signed anew for every bake.
 const SIGNED: &str = "/etc/pibake/swarm/join_key-cert.pub";
 
+/// Why a captured card has no bake to be compared with.
+const RESTORED: &str =
+    "it was restored from a capture, and no bake is like it; without --fresh its receipt counts";
+
 /// Compares a card with what a bake of now would put into it.
 pub(super) fn compare(context: &Context, args: &VerifyArgs) -> anyhow::Result<Found> {
     let wanted = NodeArgs { nodes: vec![args.node.clone()], all: false };
@@ -53,7 +57,8 @@ pub(super) fn compare(context: &Context, args: &VerifyArgs) -> anyhow::Result<Fo
             return Ok(found);
         }
     };
-    found.problem = another(&manifest, &order.cluster.name, &args.node);
+    let restored = || manifest.is_restored().then(|| RESTORED.to_owned());
+    found.problem = another(&manifest, &order.cluster.name, &args.node).or_else(restored);
     if found.problem.is_some() {
         return Ok(found);
     }

@@ -64,7 +64,12 @@ impl System {
     pub fn describe(&self, path: &Path) -> Result<DeviceInfo, LookError> {
         let resolved = match fs::canonicalize(path) {
             Ok(resolved) => resolved,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(path).into()),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(missing(path).into());
+            }
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                return Err(LookError::Denied { path: path.to_owned(), source });
+            }
             Err(source) => return Err(LookError::Io { path: path.to_owned(), source }),
         };
         let failed = |source| LookError::Io { path: resolved.clone(), source };

@@ -62,6 +62,18 @@ pub(super) fn plan(inputs: &Inputs<'_>, draft: &mut Draft) -> Names {
     names(&db)
 }
 
+/// The accounts as they are; when this card is to answer those who join and was none that did, with the account that
+/// they ask through.
+pub(super) fn keep(inputs: &Inputs<'_>, answers: bool, draft: &mut Draft) -> Names {
+    let image = Image { inventory: inputs.inventory };
+    let Some(mut db) = draft.note(read(image)) else { return Names::default() };
+    if answers && db.by_name(swarm::JOIN_ACCOUNT).is_none() {
+        plan_system(inputs, &mut db, draft);
+        write(image, &db, draft);
+    }
+    names(&db)
+}
+
 /// The lines of `/etc/sudoers.d/010_pibake`: who may become anybody, and whether a password is asked.
 pub(super) fn sudoers(inputs: &Inputs<'_>) -> Vec<String> {
     use crate::config::types::Sudo;

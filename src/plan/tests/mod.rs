@@ -2,6 +2,7 @@
 
 mod accounts;
 mod first_boot;
+mod identity;
 mod images;
 mod network;
 mod nfs;

@@ -13,7 +13,7 @@ use super::{Bench, meta, planned, spec, text};
 use crate::fs::volume::Volume;
 
 /// A bench with Docker in the image and everything that a member of a swarm has.
-fn member(role: Role) -> Bench {
+pub(super) fn member(role: Role) -> Bench {
     let mut bench = Bench::new(Release::Bookworm);
     bench.inventory.packages.installed.push(package("docker.io 20.10.24+dfsg1-1+deb12u1", ""));
     bench.node.role = role;

@@ -5,7 +5,7 @@ use super::probe::Probed;
 use super::report::{Mode, Tally};
 use super::sample::Sampled;
 use super::work::Work;
-use super::{HEAD, TAIL};
+use super::{ALIGN, HEAD, TAIL};
 use crate::disk::range::ByteRange;
 use crate::sink::error::SinkError;
 
@@ -30,9 +30,10 @@ impl<M: CardMedium> Work<'_, M> {
         Ok(Chosen { mode, discarded, sampled, tally })
     }
 
-    /// Discards all but the ends: some cards answer with what they held before, which must stay zero there.
+    /// Discards all but the ends: some cards answer with what they held before, which must stay zero there. The last
+    /// block that the capacity was tried with stays as well: it tells a card that was being written from an empty one.
     fn discard(&self) -> Result<bool, SinkError> {
-        let end = self.medium.size().saturating_sub(TAIL);
+        let end = self.medium.size().saturating_sub(TAIL + ALIGN);
         let mut at = HEAD;
         while let Some(range) = ByteRange::new(at, end.min(at + DISCARD)).filter(|range| !range.is_empty()) {
             self.job.interrupt.check()?;

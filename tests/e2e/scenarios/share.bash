@@ -6,26 +6,17 @@
 nfs_image() {
 	local out=$WORK/nfs-$ARCH.img release
 	release=$(awk '$1 == "Package:" && $2 ~ /^linux-image-[0-9]/ { print substr($2, 13); exit }' "${BASE%.img}.dpkg-status")
-	if [[ ! -e $out ]]; then
-		cp --sparse=always "$BASE" "$out.new" && truncate -s +32M "$out.new" && echo ', +' | sfdisk -q -N 2 "$out.new" &&
-			with_modules "$out.new" "$release" >&2 && mv "$out.new" "$out" || return
-	fi
-	echo "$out"
+	changed "$out" 32 with_modules "$release" >&2 && echo "$out"
 }
 
-# with_modules IMAGE RELEASE: into the second partition, made as large as it can be
+# with_modules RELEASE DIR: into the image that is mounted there
 with_modules() {
-	local from=$WORK/nfs-kernel mnt=$WORK/nfs-root loop start status=0
-	rm -rf "$from" && mkdir -p "$from" "$mnt"
-	(cd "$from" && apt-get download -q "linux-image-$2" && dpkg-deb -x ./*.deb .) || return
-	start=$(sfdisk --json "$1" | jq '.partitiontable.partitions[1].start * 512')
-	loop=$(losetup --find --show --offset "$start" "$1") || return
-	e2fsck -fp "$loop" && resize2fs "$loop" && mount "$loop" "$mnt" &&
-		(cd "$from/lib/modules/$2" && cp -r --parents kernel/fs/{nfs,nfsd,nfs_common,lockd} kernel/net/sunrpc "$mnt/lib/modules/$2/") &&
-		chroot "$mnt" depmod "$2" || status=1
-	! mountpoint -q "$mnt" || umount "$mnt"
-	losetup --detach "$loop"
-	rm -rf "$from" "$mnt"
+	local from=$WORK/nfs-kernel status=0
+	rm -rf "$from" && mkdir -p "$from"
+	(cd "$from" && apt-get download -q "linux-image-$1" && dpkg-deb -x ./*.deb . && cd "lib/modules/$1" &&
+		cp -r --parents kernel/fs/{nfs,nfsd,nfs_common,lockd} kernel/net/sunrpc "$2/lib/modules/$1/") &&
+		chroot "$2" depmod "$1" || status=1
+	rm -rf "$from"
 	return "$status"
 }
 
@@ -80,19 +71,3 @@ not() { ! "$@"; }
 runs() { engine 1 service ps --filter desired-state=running --format '{{.CurrentState}}' "$1" | grep '^Running'; }
 
 answers() { bed exec curl -fsS -m 10 "http://192.168.0.$1:$2"; }
-
-# Without TLS there is nothing of Docker's to talk to: only sshd and what the swarm itself needs.
-scenario_alone() {
-	local port open=
-	TLS=false prepare manager || return 1
-	insert 1
-	power 1
-	check 'it is a swarm of its own' until_ok "$LIMIT" alone_ready
-	check 'it serves the published port' until_ok 600 serves 1
-	for port in $(seq 1 9000); do
-		if bed exec timeout 2 bash -c "exec 3<>/dev/tcp/192.168.0.1/$port" 2>/dev/null; then open+="$port "; fi
-	done
-	check 'only SSH, the swarm and the stack answer' is "$open" '22 2377 7946 8080 '
-}
-
-alone_ready() { is "$(on 1 "sudo -n docker node ls --format '{{.Hostname}} {{.Status}}'" 2>&1)" 'pi1 Ready'; }

@@ -1,17 +1,14 @@
 //! Several cards in one run: side by side, one reader after the other, and what of it is refused.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
-use nix::pty::{Winsize, openpty};
-
 use super::desk::Desk;
 use super::image::digest;
+use super::terminal::AtTerminal;
 
 fn hostname(desk: &Desk, card: &str) -> String {
     let held = desk.run(&["inspect", card, "--json"]).ends(0).json();
@@ -39,6 +36,15 @@ fn every_node_gets_its_card_and_a_receipt() {
         "{}",
         again.out
     );
+}
+
+#[test]
+fn what_cannot_be_ejected_is_taken_out_by_hand() {
+    let desk = Desk::new(&["pi1"]);
+    desk.card("card", 128);
+    let ran = desk.run(&["flash", "--node", "pi1", "card", "-y", "--eject"]).ends(0);
+    assert!(ran.out.contains("verified, safe to remove"), "{}", ran.out);
+    ran.says(&["cannot be ejected from here", "take the card out by hand"]);
 }
 
 #[test]
@@ -124,66 +130,6 @@ fn what_is_no_image_or_no_card_is_not_restored() {
     }
     desk.run(&["restore", "base.img.zst", "card"]).ends(2).says(&["nobody to ask", "--yes"]);
     assert_eq!(digest(&card), before);
-}
-
-/// A run of the program at a terminal.
-struct AtTerminal {
-    child: Child,
-    terminal: File,
-    hears: Receiver<String>,
-    said: String,
-}
-
-impl AtTerminal {
-    fn start(desk: &Desk, args: &[&str]) -> Self {
-        let window = Winsize { ws_row: 24, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
-        let pair = openpty(&window, None).unwrap();
-        let mut command = desk.command(args);
-        command.stdin(pair.slave.try_clone().unwrap()).stderr(pair.slave).stdout(Stdio::null());
-        let child = command.spawn().unwrap();
-        // The command holds the other end of the terminal, too.
-        drop(command);
-        let terminal = File::from(pair.master);
-        let mut ear = terminal.try_clone().unwrap();
-        let (tell, hears) = channel();
-        thread::spawn(move || {
-            let mut buf = [0; 4096];
-            // Reading fails once the program has let go of its end.
-            while let Ok(count @ 1..) = ear.read(&mut buf) {
-                let _ = tell.send(String::from_utf8_lossy(&buf[..count]).into_owned());
-            }
-        });
-        Self { child, terminal, hears, said: String::new() }
-    }
-
-    /// Waits until it says this.
-    #[track_caller]
-    fn says(&mut self, text: &str) {
-        while !self.said.contains(text) {
-            match self.hears.recv_timeout(Duration::from_secs(60)) {
-                Ok(heard) => self.said += &heard,
-                Err(why) => panic!("{why}: {text:?} is missing from {:?}", self.said),
-            }
-        }
-        let end = self.said.find(text).unwrap_or(0) + text.len();
-        self.said.drain(..end);
-    }
-
-    fn types(&mut self, line: &str) {
-        writeln!(self.terminal, "{line}").unwrap();
-    }
-
-    fn ends(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for AtTerminal {
-    fn drop(&mut self) {
-        // A test that failed leaves nobody waiting for a card.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Puts another card where one was, as a person does.

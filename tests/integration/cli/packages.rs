@@ -9,7 +9,7 @@ use super::desk::{Desk, cluster};
 use super::image::{read_root, root_reader};
 
 /// A `.deb` with this head (name, version, architecture) and further fields.
-fn deb(head: [&str; 3], more: &str) -> Vec<u8> {
+pub(super) fn deb(head: [&str; 3], more: &str) -> Vec<u8> {
     let [name, version, architecture] = head;
     let control = format!(
         "Package: {name}\nVersion: {version}\nArchitecture: {architecture}\nInstalled-Size: 200000\n{more}"

@@ -131,6 +131,7 @@ fn targets_that_are_none_end_with_3() {
     let desk = Desk::new(&["pi1"]);
     fs::create_dir(desk.path("directory")).unwrap();
     nix::unistd::mkfifo(&desk.path("fifo"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(desk.path("socket")).unwrap();
     let small = desk.card("small", 90);
     symlink("small", desk.path("link-to-small")).unwrap();
     symlink("nothing", desk.path("link-to-nothing")).unwrap();
@@ -143,6 +144,8 @@ fn targets_that_are_none_end_with_3() {
         ("directory", "is a directory"),
         ("fifo", "is a pipe"),
         ("link-to-fifo", "is a pipe"),
+        ("socket", "is a socket"),
+        ("small/beneath", "does not exist"),
         ("/dev/null", "character device"),
         ("/proc/self/status", "/proc"),
         ("small", "small"),

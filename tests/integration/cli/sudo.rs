@@ -2,7 +2,8 @@
 //! mkfs.ext4, mount and the user `nobody`.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -124,6 +125,31 @@ fn a_card_is_written_and_everything_else_stays_the_users() {
 }
 
 #[test]
+fn who_may_not_open_a_card_is_told_how_and_that_works() {
+    if !asked_as_root("root", "the program run by somebody else") {
+        return;
+    }
+    let (desk, account, card, _roots) = bench("pibake-test-denied");
+    let device = Loop::new(&card);
+    let plain = || {
+        let mut command = desk.command(&["flash", "--node", "pi1", &device.0, "-y"]);
+        command.env("HOME", &account.0.dir).uid(account.0.uid.as_raw()).gid(account.0.gid.as_raw());
+        Ran::of(command)
+    };
+    plain().ends(1).says(&[
+        "may not be opened by this user",
+        "nothing was written: run it again with sudo",
+        &format!("`sudo chown \"$USER\" {}`", device.0),
+    ]);
+    assert!(fs::read(&card).unwrap().iter().all(|byte| *byte == 0));
+    let rule = fs::metadata(&device.0).unwrap();
+    account.own(Path::new(&device.0));
+    let ran = plain();
+    chown(&device.0, Some(rule.uid()), Some(rule.gid())).unwrap();
+    ran.ends(0);
+}
+
+#[test]
 fn the_privilege_is_for_the_card_only() {
     if !asked_as_root("root", "the program run through sudo") {
         return;
@@ -162,7 +188,26 @@ fn loop_devices_that_must_not_be_written() {
     let flash = ["flash", "--node", "pi1", device.0.as_str(), "-y"];
     account.sudo(&desk, &flash).ends(3).says(&["mounted", "--unmount"]);
     assert!(fs::read(&card).unwrap() == before, "a mounted card was written to");
-    account.sudo(&desk, &[&flash[..], &["--unmount"]].concat()).ends(0);
+    let in_use = fs::File::create(mount_point.join("in-use")).unwrap();
+    let there = mount_point.display();
+    account.sudo(&desk, &[&flash[..], &["--unmount"]].concat()).ends(3).says(&[
+        "unmounting",
+        "nothing was written",
+        &format!("`sudo fuser -vm {there}`"),
+        &format!("`sudo umount {there}`"),
+    ]);
+    drop(in_use);
+    fs::remove_file(mount_point.join("in-use")).unwrap();
+    let mut ran = account.sudo(&desk, &[&flash[..], &["--unmount"]].concat());
+    // Namespaces of other programs, made while it was mounted, have it mounted as long as they last, and write to it
+    // in the end.
+    for _ in 0..100 {
+        if ran.status != Some(3) {
+            break;
+        }
+        ran = account.sudo(&desk, &flash);
+    }
+    ran.ends(0);
     assert!(!fs::read_to_string("/proc/mounts").unwrap().contains(&device.0));
     assert_eq!(foreign(&desk, &account), [] as [String; 0]);
 

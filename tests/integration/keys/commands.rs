@@ -140,6 +140,29 @@ fn a_rotated_authority_leaves_nothing_of_the_old_one_in_use() {
 }
 
 #[test]
+fn a_rotated_join_authority_signs_the_same_keys_and_managers_are_told_of_it() {
+    let desk = baked();
+    let old = desk.join("pi2", TIME);
+    let ran = desk.keys(&["rotate", "join"]).ends(2);
+    assert!(ran.err.contains("--yes"), "{}", ran.err);
+    assert_eq!(desk.join("pi2", TIME).ca, old.ca);
+    let ran = desk.keys(&["rotate", "join", "--yes"]).ends(0);
+    assert!(ran.err.contains("/etc/pibake/swarm/join_ca.pub"), "{}", ran.err);
+    assert!(ran.err.contains("to be flashed again: pi1, pi2, pi3\n"), "{}", ran.err);
+    for manager in [" pi@192.168.0.1 ", " pi@192.168.0.3 "] {
+        assert!(ran.out.contains(manager), "{}", ran.out);
+    }
+    let new = desk.join("pi2", TIME);
+    assert_eq!(ran.out.lines().next(), Some(new.ca.as_str()));
+    assert_eq!(*new.key, *old.key);
+    assert!(new.ca != old.ca && new.certificate != old.certificate);
+    let document = json(&desk.keys(&["rotate", "join", "--yes", "--json"]).ends(0));
+    assert_eq!(document["flash"], serde_json::json!(["pi1", "pi2", "pi3"]));
+    assert_eq!(document["line"], desk.join("pi1", TIME).ca);
+    assert_ne!(document["line"], new.ca);
+}
+
+#[test]
 fn a_rotated_node_or_client_gets_another_key() {
     let desk = baked();
     let (old, other) = (desk.tls("pi1", TIME), desk.tls("pi2", TIME));
@@ -213,8 +236,12 @@ fn keys_under_a_passphrase_are_asked_for_when_something_is_signed() {
     // A new authority does not come in clear text, and not under another passphrase.
     desk.keys(&["rotate", "ca", "--yes", "--passphrase-file", "wrong"]).ends(2);
     desk.keys(&["rotate", "ca", "--yes", "--passphrase-file", "right"]).ends(0);
-    let bytes = fs::read(desk.state_dir().join("tls/ca-key.pem")).expect("it is there");
-    assert!(bytes.starts_with(b"age-encryption.org/v1\n"));
+    desk.keys(&["rotate", "join", "--yes", "--passphrase-file", "wrong"]).ends(2);
+    desk.keys(&["rotate", "join", "--yes", "--passphrase-file", "right"]).ends(0);
+    for name in ["tls/ca-key.pem", "join/ca"] {
+        let bytes = fs::read(desk.state_dir().join(name)).expect("it is there");
+        assert!(bytes.starts_with(b"age-encryption.org/v1\n"), "{name}");
+    }
     desk.keys(&["unprotect", "--passphrase-file", "right"]).ends(0);
     desk.keys(&["add-client", "ci2"]).ends(0);
 }

@@ -10,7 +10,7 @@ use pibake::config::{Selection, load};
 use pibake::interrupt::Interrupt;
 use pibake::progress::Silent;
 use pibake::state::identity::{JoinIdentity, NodeIdentity, TlsIdentity};
-use pibake::state::{Authorities, LockedState, State, StateError};
+use pibake::state::{AskPassphrase, State, StateError};
 
 /// A bake time of the tests: in the past, as SOURCE_DATE_EPOCH mostly is.
 pub(super) const TIME: i64 = 1_763_629_201;
@@ -66,12 +66,17 @@ impl Desk {
 
     /// A node's identity for a bake at `time`, with nobody to ask for a passphrase.
     pub(super) fn identity(&self, node: &str, time: i64) -> Result<NodeIdentity, StateError> {
-        let mut nobody = || Err(io::Error::other("nobody is there"));
-        let mut authorities = Authorities::new(time, &mut nobody);
-        self.locked(|locked| locked.identity(&self.node(node), &self.cluster(), &mut authorities))
+        self.sign(node, time, &mut || Err(io::Error::other("nobody is there")))
     }
 
-    /// As [`Self::identity`], with somebody who says `passphrase` and counts.
+    fn sign(&self, node: &str, time: i64, ask: AskPassphrase<'_>) -> Result<NodeIdentity, StateError> {
+        let (node, cluster) = (self.node(node), self.cluster());
+        self.state().sign(time, ask, (&Silent, &Interrupt::default()), |locked, authorities| {
+            locked.identity(&node, &cluster, authorities)
+        })
+    }
+
+    /// As [`Self::identity`], with somebody who says `passphrase` and counts, while anybody may take the lock.
     pub(super) fn identity_asking(
         &self,
         node: &str,
@@ -81,10 +86,12 @@ impl Desk {
     ) -> Result<NodeIdentity, StateError> {
         let mut ask = || {
             *count += 1;
+            let impatient = Interrupt::default();
+            impatient.request();
+            self.state().lock(&Silent, &impatient).expect("nobody's typing holds the lock");
             Ok(Secret::new(passphrase.to_owned()))
         };
-        let mut authorities = Authorities::new(time, &mut ask);
-        self.locked(|locked| locked.identity(&self.node(node), &self.cluster(), &mut authorities))
+        self.sign(node, time, &mut ask)
     }
 
     /// Runs `pibake keys`; nobody is at the terminal.
@@ -119,12 +126,6 @@ impl Desk {
 
     pub(super) fn join(&self, node: &str, time: i64) -> JoinIdentity {
         self.identity(node, time).expect("it can be made").join.expect("the node joins")
-    }
-
-    pub(super) fn locked<T>(&self, run: impl FnOnce(&LockedState<'_>) -> T) -> T {
-        let state = self.state();
-        let locked = state.lock(&Silent, &Interrupt::default()).expect("it is free");
-        run(&locked)
     }
 }
 

@@ -17,6 +17,9 @@ const CONFIG: &str = "\
     RevokedKeys DIR/revoked\nHostKey DIR/host_key\nPidFile none\nListenAddress 127.0.0.1\n\
     Subsystem sftp internal-sftp\nPermitRootLogin prohibit-password\n";
 
+/// Who logs in; on a manager there is an account for it.
+const ME: &str = "root@127.0.0.1";
+
 fn put(path: &Path, text: &str) {
     fs::write(path, text).expect("it can be written");
     fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("it is ours");
@@ -99,37 +102,67 @@ fn sshd_lets_a_certificate_do_one_thing() {
     check_logins(dir, &desk, &good);
 }
 
-fn check_logins(dir: &Path, desk: &Desk, good: &JoinIdentity) {
-    let host = desk.identity("pi1", TIME).expect("it is there").host_keys;
+/// The first manager, which trusts the CA of this credential.
+fn start_manager(dir: &Path, desk: &Desk, time: i64, credential: &JoinIdentity) -> Server {
+    let host = desk.identity("pi1", time).expect("it is there").host_keys;
     put(&dir.join("host_key"), &host[0].private);
-    put(&dir.join("known_hosts"), &format!("pi1 {}\n", good.managers[0].host_keys[0]));
-    put(&dir.join("ca.pub"), &good.ca);
+    put(&dir.join("known_hosts"), &format!("pi1 {}\n", credential.managers[0].host_keys[0]));
+    put(&dir.join("ca.pub"), &credential.ca);
     put(&dir.join("principals"), "pibake-join\n");
-    let server = start_sshd(dir);
-    let me = "root@127.0.0.1";
+    start_sshd(dir)
+}
+
+#[test]
+fn sshd_lets_in_whom_the_join_authority_of_its_card_has_signed() {
+    if !oracles() {
+        return;
+    }
+    let desk = Desk::new();
+    let dir = desk.dir.path();
+    let now = time::OffsetDateTime::now_utc().unix_timestamp();
+    let old = desk.join("pi2", now);
+    put_join(dir, "old", &old);
+    put(&dir.join("revoked"), "");
+    let server = start_manager(dir, &desk, now, &old);
+    let line = desk.keys_at(now, &["rotate", "join", "--yes"]).ends(0).out;
+    put_join(dir, "new", &desk.join("pi2", now));
+    let logins = |let_in: &str, refused: &str| {
+        let said = ssh(dir, &server, let_in, &[ME, "id"]);
+        assert!(said.text.contains("/usr/lib/pibake/swarm-ask"), "{let_in}: {said:?}");
+        let said = ssh(dir, &server, refused, &[ME, "id"]);
+        assert!(!said.well && said.text.contains("Permission denied"), "{refused}: {said:?}");
+    };
+    logins("old", "new");
+    // What the operator is told to do on managers that run already.
+    put(&dir.join("ca.pub"), line.lines().next().expect("it says the line"));
+    logins("new", "old");
+}
+
+fn check_logins(dir: &Path, desk: &Desk, good: &JoinIdentity) {
+    let server = start_manager(dir, desk, TIME, good);
     for (credential, role) in [("good", "pi2 worker"), ("renewed", "pi3 manager")] {
         // There is no such program here, and nothing else is run.
-        let said = ssh(dir, &server, credential, &[me, "id"]);
+        let said = ssh(dir, &server, credential, &[ME, "id"]);
         assert!(
             said.text.contains("/usr/lib/pibake/swarm-ask") && !said.text.contains("uid="),
             "{role}: {said:?}"
         );
     }
     for refused in ["expired", "foreign", "bare", "revoked"] {
-        let said = ssh(dir, &server, refused, &[me, "id"]);
+        let said = ssh(dir, &server, refused, &[ME, "id"]);
         assert!(!said.well && said.text.contains("Permission denied"), "{refused}: {said:?}");
     }
-    let said = ssh(dir, &server, "good", &["-tt", me, "id"]);
+    let said = ssh(dir, &server, "good", &["-tt", ME, "id"]);
     assert!(said.text.contains("PTY allocation request failed"), "{said:?}");
-    let said = ssh(dir, &server, "good", &["-W", &format!("127.0.0.1:{}", server.port), me]);
+    let said = ssh(dir, &server, "good", &["-W", &format!("127.0.0.1:{}", server.port), ME]);
     assert!(!said.well && said.text.contains("administratively prohibited"), "{said:?}");
     // What a subsystem says on standard error is dropped; sftp itself would end well here.
-    let said = ssh(dir, &server, "good", &["-s", me, "sftp"]);
+    let said = ssh(dir, &server, "good", &["-s", ME, "sftp"]);
     assert!(!said.well, "{said:?}");
     put(&dir.join("principals"), "somebody-else\n");
-    let said = ssh(dir, &server, "good", &[me, "id"]);
+    let said = ssh(dir, &server, "good", &[ME, "id"]);
     assert!(!said.well && said.text.contains("Permission denied"), "{said:?}");
     put(&dir.join("known_hosts"), &format!("pi1 {}\n", good.managers[1].host_keys[0]));
-    let said = ssh(dir, &server, "good", &[me, "id"]);
+    let said = ssh(dir, &server, "good", &[ME, "id"]);
     assert!(!said.well && said.text.contains("Host key verification failed"), "{said:?}");
 }

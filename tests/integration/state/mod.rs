@@ -16,7 +16,7 @@ use pibake::config::{Selection, load};
 use pibake::interrupt::Interrupt;
 use pibake::progress::{Event, Progress, Silent};
 use pibake::state::identity::HostKey;
-use pibake::state::{Authorities, State, StateError};
+use pibake::state::{State, StateError};
 use serde_json::json;
 
 struct Desk {
@@ -57,9 +57,9 @@ fn host_keys(state: &State, node: &str) -> Result<Vec<HostKey>, StateError> {
     let desk = Desk::new();
     let cluster = desk.cluster(&[(node, "10.0.0.1")]);
     let mut nobody = || Err(std::io::Error::other("nothing is under a passphrase here"));
-    let mut authorities = Authorities::new(0, &mut nobody);
-    let locked = state.lock(&Silent, &Interrupt::default())?;
-    Ok(locked.identity(&cluster.nodes[0], &cluster, &mut authorities)?.host_keys)
+    state.sign(0, &mut nobody, (&Silent, &Interrupt::default()), |locked, authorities| {
+        Ok(locked.identity(&cluster.nodes[0], &cluster, authorities)?.host_keys)
+    })
 }
 
 fn publics(host_keys: &[HostKey]) -> Vec<String> {

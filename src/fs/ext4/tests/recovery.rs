@@ -5,7 +5,7 @@ use super::super::facts::Ext4Facts;
 use super::super::inode::Inode;
 use super::super::recover::{Recovered, recover};
 use super::super::store::Store;
-use super::usage::{INCOMPAT, log, seal};
+use super::usage::{INCOMPAT, log, log_at, seal};
 use super::{ALL, LEGACY, PI, edit, path, stamp, unpack};
 use crate::fs::FsReader;
 use crate::fs::error::FsError;
@@ -29,8 +29,12 @@ fn nothing_to_do_is_nothing_written() {
     }
 }
 
-/// A fixture whose journal holds everything that an edit changed, which its places do not have.
 fn unreplayed(commit: bool) -> (Vec<u8>, Vec<u8>) {
+    unreplayed_at(1, commit)
+}
+
+/// A fixture whose journal holds, from a block on, everything that an edit changed, which its places do not have.
+fn unreplayed_at(first: u64, commit: bool) -> (Vec<u8>, Vec<u8>) {
     let before = unpack(PI);
     let after = edit(PI, |editor| {
         editor.create(&path("/new"), Meta::root(0o644), &mut &[7; 50_000][..], 50_000).unwrap();
@@ -46,7 +50,7 @@ fn unreplayed(commit: bool) -> (Vec<u8>, Vec<u8>) {
     changed[0].1[INCOMPAT] |= 4;
     seal(&mut changed[0].1);
     let mut dirty = before;
-    log(&mut dirty, &changed, commit);
+    log_at(&mut dirty, first, &changed, commit);
     (dirty, after)
 }
 
@@ -63,6 +67,19 @@ fn a_committed_transaction_comes_to_its_place() {
     let once = image.clone();
     assert_eq!(recover(&mut image, &stamp()).unwrap(), Recovered::default());
     assert!(image == once);
+}
+
+#[test]
+fn a_log_goes_on_from_its_beginning() {
+    let (mut straight, _) = unreplayed(true);
+    let wanted = recover(&mut straight, &stamp()).unwrap();
+    for first in [1023, 1022, 1015, 1005] {
+        let (mut image, _) = unreplayed_at(first, true);
+        assert_eq!(recover(&mut image, &stamp()).unwrap(), wanted, "from {first}");
+        super::audit::audit(&image);
+        let facts = Ext4Facts::open(&image).unwrap();
+        assert_eq!(facts.read(&path("/new"), 1 << 20).unwrap(), [7; 50_000]);
+    }
 }
 
 #[test]

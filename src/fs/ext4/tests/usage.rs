@@ -113,16 +113,23 @@ fn what_cannot_be_surveyed_is_refused_by_name() {
 
 /// Puts a transaction into the empty journal of `PI`: copies of `blocks`, with a commit behind them if asked for.
 pub(super) fn log(image: &mut [u8], blocks: &[(u64, Vec<u8>)], commit: bool) {
+    log_at(image, 1, blocks, commit);
+}
+
+/// As [`log`], from a block of the journal on, behind whose last block it goes on at 1.
+pub(super) fn log_at(image: &mut [u8], first: u64, blocks: &[(u64, Vec<u8>)], commit: bool) {
     let facts = Ext4Facts::open(image.to_vec()).unwrap();
     let inode = facts.store.read_inode(facts.store.superblock.journal_inode()).unwrap();
-    let at = |logical| facts.store.block_of(&inode, logical).unwrap().unwrap() as usize * 4096;
-    let head = at(0);
+    let place = |logical| facts.store.block_of(&inode, logical).unwrap().unwrap() as usize * 4096;
+    let head = place(0);
+    let last = u64::from(u32::from_be_bytes([0x10, 0x11, 0x12, 0x13].map(|at| image[head + at]))) - 1;
+    let at = |number: u64| place((first + number - 2) % last + 1);
     let be =
         |image: &mut [u8], at: usize, value: u32| image[at..at + 4].copy_from_slice(&value.to_be_bytes());
     assert_eq!(image[head + 0x28..head + 0x2c], [0; 4], "tags are of the plainest kind");
     let sequence =
         u32::from_be_bytes([image[head + 0x18], image[head + 0x19], image[head + 0x1a], image[head + 0x1b]]);
-    be(image, head + 0x1c, 1);
+    be(image, head + 0x1c, first as u32);
     let block = |image: &mut [u8], logical, kind| {
         be(image, at(logical), 0xc03b_3998);
         be(image, at(logical) + 4, kind);

@@ -35,7 +35,7 @@ fn script() -> Script {
     let at = |op| ops.iter().position(|other| *other == op).unwrap();
     let (first, cleared) = (at(Op::Write(0, HEAD)), at(Op::Read(CARD - TAIL, TAIL)));
     let head = ops.iter().rposition(|op| *op == Op::Write(0, HEAD)).unwrap();
-    let discard = at(Op::Discard(HEAD, CARD - HEAD - TAIL));
+    let discard = at(Op::Discard(HEAD, CARD - HEAD - TAIL - 4096));
     Script { ops, first, cleared, head, discard }
 }
 

@@ -36,7 +36,7 @@ fn stages() -> Vec<Vec<Op>> {
         vec![Op::Flush],
         vec![Op::Read(STRETCH, MIB)],
         places.map(|at| Op::Read(at, 4096)).collect(),
-        vec![Op::Discard(HEAD, CARD - HEAD - TAIL)],
+        vec![Op::Discard(HEAD, CARD - HEAD - TAIL - 4096)],
         each(Op::Write),
         vec![Op::Flush],
         each(Op::Read),
