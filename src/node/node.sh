@@ -220,8 +220,8 @@ dirty() {
     dd if="$trace/trace_pipe" iflag=nonblock bs=64k 2>/dev/null | sed -n \
         -e 's/.*block_rq_complete: .*(.*) \([0-9]*\) + \([0-9]*\) .*/\1 \2/p' \
         -e 's/.*pibake-mark \([0-9]*\).*/mark \1/p' >"$room/dirty"
-    cat "$trace"/per_cpu/cpu*/stats |
-        sed -n 's/^\(overrun\|commit overrun\|dropped events\): \([1-9].*\)/lost \2/p' >>"$room/dirty"
+    sed -n 's/^\(overrun\|commit overrun\|dropped events\): \([1-9].*\)/lost \2/p' \
+        "$trace"/per_cpu/cpu*/stats >>"$room/dirty"
     settle
     printf 'ok %s\n' "$(wc -c <"$room/dirty")" && cat "$room/dirty" || exit 1
 }
