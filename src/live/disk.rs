@@ -42,7 +42,8 @@ enum Tracking {
     Hashed(String),
 }
 
-/// The disk. Reading it gives what the file has, and what the node has where the file has nothing or something old.
+/// The disk. Reading it gives what the file has, and what the node has where the file has nothing. Of a frozen disk
+/// nothing old is given; of one in use it may be, or a busy node would be asked for the same blocks without end.
 pub(super) struct LiveDisk {
     inner: Mutex<Inner>,
     size: u64,
@@ -58,6 +59,8 @@ struct Inner {
     progress: Arc<dyn Progress>,
     tracking: Tracking,
     mark: u64,
+    /// Pieces read since a list of writes was asked for.
+    unlisted: usize,
     /// What the file has.
     covered: Vec<ByteRange>,
     /// What was written since, whether the file has it or not.
@@ -82,6 +85,7 @@ impl LiveDisk {
             progress: Arc::clone(order.progress),
             tracking,
             mark: 0,
+            unlisted: 0,
             covered: Vec::new(),
             stale: Vec::new(),
             read: 0,
@@ -147,9 +151,7 @@ impl LiveDisk {
     pub(super) fn renew(&self) -> Result<(), LiveError> {
         self.stale()?;
         let mut inner = self.inner();
-        if inner.tracking != Tracking::Noted {
-            inner.covered.clear();
-        }
+        inner.covered = if inner.tracking == Tracking::Noted { inner.fresh() } else { Vec::new() };
         Ok(())
     }
 
@@ -207,7 +209,7 @@ impl BlockRead for LiveDisk {
         let mut inner = self.inner();
         let range = ByteRange::with_len(offset, buf.len() as u64);
         if let Some(range) = range.and_then(|range| whole_blocks(range, self.size)) {
-            inner.freshen(range).map_err(io::Error::other)?;
+            inner.provide(range).map_err(io::Error::other)?;
         }
         inner.spool.read_exact_at(buf, offset)
     }
@@ -223,14 +225,16 @@ impl Inner {
     }
 
     /// Reads a range, with what lies around it, if the file has not all of it.
-    fn freshen(&mut self, range: ByteRange) -> Result<(), LiveError> {
-        if ranges::without(&[range], &self.fresh()).is_empty() {
+    fn provide(&mut self, range: ByteRange) -> Result<(), LiveError> {
+        let frozen = self.deadline.is_some();
+        let has = if frozen { self.fresh() } else { self.covered.clone() };
+        if ranges::without(&[range], &has).is_empty() {
             return Ok(());
         }
-        let step = if self.deadline.is_some() { AHEAD_FROZEN } else { AHEAD };
+        let step = if frozen { AHEAD_FROZEN } else { AHEAD };
         let end = range.end().next_multiple_of(step).min(self.size);
         let wide = ByteRange::new(range.start() / step * step, end).unwrap_or(range);
-        let missing = ranges::without(&[wide], &self.fresh());
+        let missing = ranges::without(&[wide], &has);
         self.fetch(&pieces(&missing, self.size), &mut |_| {})
     }
 
@@ -249,9 +253,10 @@ impl Inner {
 
     fn fetch(&mut self, pieces: &[ByteRange], hear: &mut dyn FnMut(u64)) -> Result<(), LiveError> {
         let mut requests = VecDeque::new();
-        for list in pieces.chunks(PIECES_A_LIST) {
-            requests.extend(list.iter().copied().map(Request::Read));
-            if self.tracking == Tracking::Noted {
+        for piece in pieces {
+            requests.push_back(Request::Read(*piece));
+            self.unlisted += 1;
+            if self.unlisted >= PIECES_A_LIST && self.tracking == Tracking::Noted {
                 requests.push_back(self.next_mark());
             }
         }
@@ -327,7 +332,7 @@ impl Inner {
     }
 
     fn next_mark(&mut self) -> Request {
-        self.mark += 1;
+        (self.mark, self.unlisted) = (self.mark + 1, 0);
         Request::Dirty(self.mark)
     }
 

@@ -7,7 +7,7 @@
 #
 # An answer is "ok LENGTH" and so many bytes, or "no WHY". In ROOM: pid and seen (of whom the guard guards),
 # until (when it steps in: seconds since the start of the machine), frozen (mount points, in the order of thawing),
-# freezing (a process), units (that were stopped), late (the guard has stepped in).
+# freezing (a process), units (that were stopped), armed (the guard's pid), late (the guard has stepped in).
 
 set -u
 export LC_ALL=C PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -101,8 +101,8 @@ put_back() {
 guard() {
     trap 'put_back; exit 0' HUP INT TERM
     read -r pid <"$room/pid"
-    : >"$room/armed"
-    while [ -d "$room" ] && kill -0 "$pid"; do
+    echo $$ >"$room/armed"
+    while is_mine && kill -0 "$pid"; do
         read -r now _ </proc/uptime
         now=${now%.*}
         if read -r until <"$room/until" && [ "$now" -ge "$until" ]; then
@@ -117,14 +117,19 @@ guard() {
         fi
         sleep 0.5
     done
-    [ ! -d "$room" ] || put_back
+    ! is_mine || put_back
 } >/dev/null 2>&1
+
+# The room may be gone, and be another capture's by now.
+is_mine() {
+    read -r owner <"$room/armed" && [ "$owner" = $$ ]
+}
 
 # The guard outlives the connection, and what the system does to its processes.
 post_guard() {
     set -- sh "$room/node.sh" "$room" "$limit" "$pack" guard
     if [ -d /run/systemd/system ]; then
-        systemd-run --quiet --collect --unit="$name" --property=OOMScoreAdjust=-1000 "$@" \
+        systemd-run --quiet --collect --unit="$name-$$" --property=OOMScoreAdjust=-1000 "$@" \
             </dev/null >/dev/null 2>&1 && is_armed && return
     fi
     setsid "$@" </dev/null >/dev/null 2>&1 &
@@ -215,8 +220,8 @@ dirty() {
     dd if="$trace/trace_pipe" iflag=nonblock bs=64k 2>/dev/null | sed -n \
         -e 's/.*block_rq_complete: .*(.*) \([0-9]*\) + \([0-9]*\) .*/\1 \2/p' \
         -e 's/.*pibake-mark \([0-9]*\).*/mark \1/p' >"$room/dirty"
-    cat "$trace"/per_cpu/cpu*/stats |
-        sed -n 's/^\(overrun\|commit overrun\|dropped events\): \([1-9].*\)/lost \2/p' >>"$room/dirty"
+    sed -n 's/^\(overrun\|commit overrun\|dropped events\): \([1-9].*\)/lost \2/p' \
+        "$trace"/per_cpu/cpu*/stats >>"$room/dirty"
     settle
     printf 'ok %s\n' "$(wc -c <"$room/dirty")" && cat "$room/dirty" || exit 1
 }
