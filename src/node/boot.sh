@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Runs on the node as the user who logs in, and becomes root: makes ROOM in /run, takes SIZE bytes of a script from
 # standard input, and runs it. Says what it waits for: pibake-password, pibake-send. ROOM is there already as long
 # as another one is at work.
