@@ -1,6 +1,6 @@
 # A swarm of baked cards in the test bed: making its parts, powering it on, asking it. Sourced by cluster,
 # which sets what is in capitals.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2153
 
 bed() { "$TESTBED/cluster" --state "$CASE/cluster" "$@"; }
 

@@ -1,5 +1,5 @@
 # Power, cables and clocks. Sourced by cluster.
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2154,SC2034
 
 scenario_outage() {
 	prepare manager worker worker || return 1
