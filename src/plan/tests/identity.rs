@@ -23,6 +23,23 @@ enum Of {
     Nobody,
 }
 
+/// What a node leaves that no other may have, and that goes.
+const TRACES: [&str; 13] = [
+    "/etc/ssh/ssh_host_rsa_key",
+    "/etc/ssh/ssh_host_ed25519_key-cert.pub",
+    "/etc/wireguard/wg0.conf",
+    "/home/pi/.config/com.raspberrypi.connect",
+    "/var/lib/NetworkManager/secret_key",
+    "/var/lib/NetworkManager/internal-1234-eth0.lease",
+    "/var/lib/cloud/instance",
+    "/var/lib/dbus/machine-id",
+    "/var/lib/dhcp/dhclient.eth0.leases",
+    "/var/lib/dhcpcd/duid",
+    "/var/lib/dhcpcd5/eth0.lease",
+    "/var/lib/docker/engine-id",
+    "/var/lib/systemd/random-seed",
+];
+
 /// A card that has run: what it was called, and what systems keep of themselves.
 fn captured(bench: &mut Bench, of: Of) {
     let (name, address) = if of == Of::Pi1 { ("pi1", "192.168.0.1") } else { ("pi3", "192.168.0.3") };
@@ -38,21 +55,7 @@ fn captured(bench: &mut Bench, of: Of) {
     root("/etc/hostname", &format!("{name}\n"));
     root("/etc/hosts", &format!("{address}\t{name}\n127.0.0.1\tlocalhost\n"));
     root("/etc/machine-id", MACHINE_ID);
-    for file in [
-        "/etc/ssh/ssh_host_rsa_key",
-        "/etc/ssh/ssh_host_ed25519_key-cert.pub",
-        "/etc/wireguard/wg0.conf",
-        "/home/pi/.config/com.raspberrypi.connect",
-        "/var/lib/NetworkManager/secret_key",
-        "/var/lib/NetworkManager/internal-1234-eth0.lease",
-        "/var/lib/cloud/instance",
-        "/var/lib/dbus/machine-id",
-        "/var/lib/dhcp/dhclient.eth0.leases",
-        "/var/lib/dhcpcd/duid",
-        "/var/lib/dhcpcd5/eth0.lease",
-        "/var/lib/docker/engine-id",
-        "/var/lib/systemd/random-seed",
-    ] {
+    for file in TRACES {
         root(file, "x");
     }
     root("/etc/resolv.conf", "nameserver 9.9.9.9\n");
@@ -122,21 +125,7 @@ fn another_nodes_card_becomes_this_one_on_every_release() {
         assert_eq!(text(&plan, "/etc/ssh/ssh_host_ed25519_key"), "PRIVATE ed25519\n");
         assert!(boot_text(&plan, "/pibake-node.txt").starts_with("name = pi1\naddress = 192.168.0.1/16\n"));
         assert!(spec(&plan, "/etc/resolv.conf").immutable);
-        for gone in [
-            "/etc/ssh/ssh_host_rsa_key",
-            "/etc/ssh/ssh_host_ed25519_key-cert.pub",
-            "/etc/wireguard/wg0.conf",
-            "/home/pi/.config/com.raspberrypi.connect",
-            "/var/lib/NetworkManager/secret_key",
-            "/var/lib/NetworkManager/internal-1234-eth0.lease",
-            "/var/lib/cloud/instance",
-            "/var/lib/dbus/machine-id",
-            "/var/lib/dhcp/dhclient.eth0.leases",
-            "/var/lib/dhcpcd/duid",
-            "/var/lib/dhcpcd5/eth0.lease",
-            "/var/lib/docker/engine-id",
-            "/var/lib/systemd/random-seed",
-        ] {
+        for gone in TRACES {
             assert!(is_removed(&plan, gone), "{release:?}: {gone}");
         }
         if bench.inventory.stack == NetworkStack::NetworkManager {
