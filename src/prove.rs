@@ -18,6 +18,7 @@ use crate::fs::FsReader;
 use crate::fs::error::FsError;
 use crate::fs::ext4::{Ext4Facts, Ext4Reader};
 use crate::fs::fat::FatVolume;
+use crate::fs::hash::HashSink;
 use crate::fs::metadata::{FileType, Meta, Stat};
 use crate::fs::path::FsPath;
 use crate::fs::volume::Volume;
@@ -330,20 +331,6 @@ impl Write for Comparison<'_> {
         let (expected, rest) = self.rest.split_at(buf.len().min(self.rest.len()));
         self.same &= expected == buf;
         self.rest = rest;
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Hashes what is written to it.
-struct HashSink<'a>(&'a mut Sha256);
-
-impl Write for HashSink<'_> {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.update(buf);
         Ok(buf.len())
     }
 

@@ -1,7 +1,5 @@
 //! Every path of a manifest, compared with what stands there.
 
-use std::io::{self, Write};
-
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -9,6 +7,7 @@ use super::lives::{may_change, may_go};
 use super::manifest::{Entry, Kind, Manifest};
 use crate::fs::FsReader;
 use crate::fs::error::FsError;
+use crate::fs::hash::HashSink;
 use crate::fs::metadata::{FileType, Stat};
 use crate::fs::path::FsPath;
 use crate::fs::volume::Volume;
@@ -182,20 +181,7 @@ impl Subject<'_> {
 
 /// SHA-256 of a regular file's content.
 pub(super) fn digest(reader: &dyn FsReader, path: &FsPath) -> Result<[u8; 32], FsError> {
-    let mut hash = HashSink(Sha256::new());
-    reader.read_to(path, &mut hash)?;
-    Ok(hash.0.finalize().into())
-}
-
-struct HashSink(Sha256);
-
-impl Write for HashSink {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.update(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    let mut hash = Sha256::new();
+    reader.read_to(path, &mut HashSink(&mut hash))?;
+    Ok(hash.finalize().into())
 }

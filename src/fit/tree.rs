@@ -1,6 +1,6 @@
 //! A digest of all files of a filesystem, through the reader that shares no code with what changed it.
 
-use std::io::{self, Write};
+use std::io;
 
 use sha2::{Digest, Sha256};
 
@@ -8,6 +8,7 @@ use crate::disk::block::BlockRead;
 use crate::fs::FsReader;
 use crate::fs::error::FsError;
 use crate::fs::ext4::Ext4Reader;
+use crate::fs::hash::HashSink;
 use crate::fs::metadata::FileType;
 use crate::fs::path::FsPath;
 use crate::interrupt::Interrupt;
@@ -39,15 +40,15 @@ pub(super) fn tree<D: BlockRead + 'static>(
     interrupt: &Interrupt,
 ) -> Result<Tree, FsError> {
     let reader = Ext4Reader::open(device)?;
-    let mut hash = HashSink(Sha256::new());
+    let mut hash = Sha256::new();
     let mut paths = 0;
     let mut pending = vec![FsPath::root()];
     while let Some(dir) = pending.pop() {
         for entry in reader.read_dir(&dir)? {
             interrupt.check().map_err(io::Error::other)?;
             paths += 1;
-            hash.0.update((entry.name.len() as u64).to_le_bytes());
-            hash.0.update(&entry.name);
+            hash.update((entry.name.len() as u64).to_le_bytes());
+            hash.update(&entry.name);
             // A name that is no text has no path here: it counts by itself.
             let path = std::str::from_utf8(&entry.name).ok().and_then(|name| dir.join(name).ok());
             let Some(path) = path else { continue };
@@ -56,33 +57,20 @@ pub(super) fn tree<D: BlockRead + 'static>(
                 pending.push(path);
             }
         }
-        hash.0.update([0xff; 8]);
+        hash.update([0xff; 8]);
     }
-    Ok(Tree { paths, digest: hash.0.finalize().into() })
+    Ok(Tree { paths, digest: hash.finalize().into() })
 }
 
-fn read_entry(reader: &Ext4Reader, path: &FsPath, depth: Depth, hash: &mut HashSink) -> Result<(), FsError> {
+fn read_entry(reader: &Ext4Reader, path: &FsPath, depth: Depth, hash: &mut Sha256) -> Result<(), FsError> {
     let Some(stat) = reader.stat_no_follow(path)? else { return Ok(()) };
-    hash.0.update(format!("{stat:?}"));
+    hash.update(format!("{stat:?}"));
     match stat.kind {
-        FileType::Symlink => hash.0.update(reader.read_link(path)?),
+        FileType::Symlink => hash.update(reader.read_link(path)?),
         FileType::File if depth == Depth::Contents && stat.size <= MAX_CONTENT => {
-            reader.read_to(path, hash)?;
+            reader.read_to(path, &mut HashSink(hash))?;
         }
         _ => {}
     }
     Ok(())
-}
-
-struct HashSink(Sha256);
-
-impl Write for HashSink {
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        self.0.update(buf);
-        Ok(buf.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -4,6 +4,7 @@
 pub mod error;
 pub mod ext4;
 pub mod fat;
+pub mod hash;
 pub mod metadata;
 pub mod owner;
 pub mod path;
