@@ -31,6 +31,8 @@ pub use super::reading::Unreadable;
 
 /// Threads beyond the number of cores: what is in flight while every core compresses.
 const AHEAD: usize = 2;
+/// Bytes of the archive that are sent on their way to the disk together.
+const FLUSHED: u64 = 8 << 20;
 /// The most frames of an archive: 512 GiB. Their digests are held in memory, here and by whoever reads them.
 const MAX_FRAMES: usize = 1 << 19;
 
@@ -209,7 +211,7 @@ impl<'a> Writing<'a> {
         let track = Track::start(self.job.progress, Phase::Capturing, self.job.subject, total);
         let (mut sizes, mut frames, mut mapped, mut holes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut hasher = sha2::Sha256::new();
-        let (mut stored, mut done) = (0, 0);
+        let (mut stored, mut done, mut flushed) = (0, 0, 0);
         in_order(
             frame_count(self.size),
             self.threads,
@@ -222,6 +224,10 @@ impl<'a> Writing<'a> {
                 write_all(&self.files.archive, &made.frame)?;
                 stored += made.frame.len() as u64;
                 done += made.used;
+                if stored - flushed >= FLUSHED {
+                    self.files.archive.flush_soon(flushed, stored - flushed);
+                    flushed = stored;
+                }
                 frames.push(made.sha256);
                 mapped.extend(made.mapped);
                 holes.extend(made.holes);

@@ -11,6 +11,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::error::SinkError;
+use crate::device::platform;
 use crate::disk::block::FileBlocks;
 
 const SUFFIX: &str = ".pibake-part";
@@ -89,6 +90,13 @@ impl OutFile {
     /// When it cannot be opened again.
     pub fn open_again(&self) -> Result<File, SinkError> {
         File::open(&self.temp).map_err(SinkError::file("reading", &self.temp))
+    }
+
+    /// Sends `len` written bytes from `offset` on their way to the disk, so that they are not waited for at the end.
+    pub fn flush_soon(&self, offset: u64, len: u64) {
+        // The advice has Linux begin to write, and give up what has been written (mm/fadvise.c). It may fail: what
+        // is still to be flushed at the end is flushed then, and an error of the disk is told then.
+        let _ = platform::forget_cached(&self.file, offset, len);
     }
 
     /// Puts the file on the disk and gives it its name, replacing a file that had it.
