@@ -58,3 +58,16 @@ extract() {
 	dd if="$1" of="$4" bs=4M iflag=skip_bytes,count_bytes skip="$2" count="$3" conv=sparse status=none
 	truncate -s "$3" "$4"
 }
+
+# parts IMAGE: $CASE/boot.img and $CASE/root.img out of a card
+parts() {
+	local table start size
+	table=$(sfdisk -J "$1" | jq -r '.partitiontable.partitions[] | "\(.start * 512) \(.size * 512)"')
+	read -r start size <<<"$(head -n 1 <<<"$table")"
+	extract "$1" "$start" "$size" "$CASE/boot.img"
+	read -r start size <<<"$(tail -n 1 <<<"$table")"
+	extract "$1" "$start" "$size" "$CASE/root.img"
+}
+
+# journal_is_empty FILE: no mount needs to replay anything
+journal_is_empty() { ! dumpe2fs -h "$1" 2>/dev/null | grep -q needs_recovery; }

@@ -27,11 +27,11 @@ changed() {
 	((!status)) && mv "$out.new" "$out"
 }
 
-# with_docker DIR: the bundle, installed into the image that is mounted there
-with_docker() {
-	mkdir "$1/debs" && cp "$BUNDLE"/*.deb "$1/debs/" && printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d" &&
-		chmod 755 "$1/usr/sbin/policy-rc.d" && chroot "$1" sh -c 'DEBIAN_FRONTEND=noninteractive dpkg -i /debs/*.deb' &&
-		rm -r "$1/debs" "$1/usr/sbin/policy-rc.d"
+# with_packages BUNDLE DIR: a bundle, installed into the image that is mounted there
+with_packages() {
+	mkdir "$2/debs" && cp "$1"/*.deb "$2/debs/" && printf '#!/bin/sh\nexit 101\n' >"$2/usr/sbin/policy-rc.d" &&
+		chmod 755 "$2/usr/sbin/policy-rc.d" && chroot "$2" sh -c 'DEBIAN_FRONTEND=noninteractive dpkg -i /debs/*.deb' &&
+		rm -r "$2/debs" "$2/usr/sbin/policy-rc.d"
 }
 
 # image_archive FILE NAME: what `docker save` would write, of a busybox that does what its name asks it to

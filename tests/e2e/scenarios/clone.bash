@@ -68,4 +68,21 @@ scenario_clone() {
 	check 'pi2 is the same member' is "$(node_id 1 pi2)" "$id"
 	check 'pi2 serves the published port' until_ok 120 serves 2
 	check 'there are no other entries' is "$(engine 1 node ls --format x | wc -l)" 3
+	bed kill pi2
+	# the others have not noticed yet that it is gone
+	sleep 90
+	check 'its capture is given back after a hundred days' at "$(($(date +%s) + 100 * 86400))" restore 2 "$image"
+	check 'when the swarm takes its certificate no more' grep -F 'its certificate of the swarm ended at' "$CASE/restore-2.log"
+	power 2
+	check 'it joins anew' all_ready 1 3
+	check 'as another member' differs "$(node_id 1 pi2)" "$id"
+	check 'nothing of what ran there before is left' is "$(foreign 2 "$id")" ''
+	check 'pi2 serves the published port again' until_ok 120 serves 2
+	check 'there are three entries' is "$(engine 1 node ls --format x | wc -l)" 3
 }
+
+# at TIME COMMAND...: as if it were then
+at() { SOURCE_DATE_EPOCH=$1 "${@:2}"; }
+
+# differs A B: both are there
+differs() { [[ -n $1 && -n $2 && $1 != "$2" ]] || { printf '"%s" and "%s"\n' "$1" "$2" && return 1; }; }
