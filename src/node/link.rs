@@ -1,12 +1,12 @@
 //! One connection to a node, and the script at its other end.
 
-use std::io::{self, Read, Write};
-use std::process::{Child, ChildStderr, ChildStdin};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::io::{self, Write};
+use std::process::{Child, ChildStdin};
 use std::time::{Duration, Instant};
 
 use super::answers::{Answer, Answers};
+use super::complaints::Complaints;
+use super::packing::{Pack, Packing};
 use super::request::Request;
 use super::silence::{Silence, tame};
 use super::ssh::{self, Manner, To, Way};
@@ -30,36 +30,6 @@ const FAREWELL: Duration = Duration::from_secs(20);
 
 /// An answer: a piece of a disk, or the list of the sectors written in a while.
 const ANSWER: u64 = 64 << 20;
-
-/// What ssh and sudo have to say is a few lines.
-const COMPLAINT: usize = 16 << 10;
-
-/// What the node packs its answers with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Pack {
-    /// Nothing.
-    #[default]
-    None,
-    /// zstd, or gzip where there is none.
-    Auto,
-}
-
-/// What an answer is packed with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Packing {
-    None,
-    Zstd,
-    Gzip,
-}
-
-impl Pack {
-    fn name(self) -> &'static str {
-        match self {
-            Pack::None => "none",
-            Pack::Auto => "auto",
-        }
-    }
-}
 
 /// What the script is told when it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -268,24 +238,9 @@ impl Link {
         match self.answers.answer(ANSWER).map_err(|error| self.cut(error))? {
             Answer::No(why) => Err(LinkError::No(why)),
             Answer::Ok(bytes) => match request {
-                Request::Read(range) => self.unpack(&bytes, range.len()),
+                Request::Read(range) => self.packing.unpack(&bytes, range.len()).map_err(LinkError::Io),
                 _ => Ok(bytes),
             },
-        }
-    }
-
-    fn unpack(&self, packed: &[u8], len: u64) -> Result<Vec<u8>, LinkError> {
-        let mut bytes = Vec::new();
-        let read = match self.packing {
-            Packing::None => packed.take(len + 1).read_to_end(&mut bytes),
-            Packing::Gzip => flate2::read::MultiGzDecoder::new(packed).take(len + 1).read_to_end(&mut bytes),
-            Packing::Zstd => zstd::stream::read::Decoder::with_buffer(packed)
-                .and_then(|decoder| decoder.take(len + 1).read_to_end(&mut bytes)),
-        };
-        match read {
-            Ok(read) if read as u64 == len => Ok(bytes),
-            Ok(read) => Err(LinkError::Io(io::Error::other(format!("the node gave {read} bytes of {len}")))),
-            Err(error) => Err(LinkError::Io(error)),
         }
     }
 
@@ -350,50 +305,6 @@ fn remote(terms: &Terms) -> String {
     )
 }
 
-/// What ssh and sudo say on standard error.
-struct Complaints {
-    said: Arc<Mutex<Vec<u8>>>,
-    thread: thread::JoinHandle<()>,
-}
-
-impl Complaints {
-    fn listen(mut pipe: ChildStderr) -> Self {
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&said);
-        let thread = thread::spawn(move || {
-            let mut buf = [0; 1024];
-            while let Ok(len @ 1..) = pipe.read(&mut buf) {
-                let mut said = heard.lock().unwrap_or_else(PoisonError::into_inner);
-                let room = COMPLAINT.saturating_sub(said.len());
-                said.extend_from_slice(&buf[..len.min(room)]);
-            }
-        });
-        Self { said, thread }
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.said.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
-    }
-
-    /// The last line, as the end of a sentence.
-    fn last(&self) -> String {
-        let text = self.text();
-        text.lines()
-            .map(tame)
-            .rfind(|line| !line.is_empty())
-            .map_or_else(String::new, |line| format!(": {line}"))
-    }
-
-    /// All of it, once ssh has ended. Something that it left behind may keep the pipe open.
-    fn heard(&self) -> String {
-        let deadline = Instant::now() + Duration::from_secs(2);
-        while !self.thread.is_finished() && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(10));
-        }
-        self.text()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
@@ -401,9 +312,10 @@ mod tests {
     use std::process::Command;
     use std::time::Duration;
 
-    use super::{Link, LinkError, Pack, SCRIPT, Terms, remote};
+    use super::{Link, LinkError, SCRIPT, Terms, remote};
     use crate::config::types::Secret;
     use crate::interrupt::Interrupt;
+    use crate::node::packing::Pack;
     use crate::node::silence::Silence;
     use crate::node::ssh::{To, Way};
 

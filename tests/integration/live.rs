@@ -20,7 +20,8 @@ use pibake::fs::ext4::{self, Stamp};
 use pibake::interrupt::Interrupt;
 use pibake::live::error::LiveError;
 use pibake::live::{Order, Taken, take};
-use pibake::node::link::{Link, LinkError, Pack, Terms};
+use pibake::node::link::{Link, LinkError, Terms};
+use pibake::node::packing::Pack;
 use pibake::node::request::{Request, Unit};
 use pibake::node::ssh::{To, Way};
 use pibake::progress::{Event, Progress, Silent};
@@ -83,6 +84,10 @@ impl Node {
     }
 
     fn link(&self, limit: u64) -> Link {
+        self.connect(limit, &Interrupt::default()).unwrap()
+    }
+
+    fn connect(&self, limit: u64, interrupt: &Interrupt) -> Result<Link, LinkError> {
         let command = |_: &str| {
             let mut command = Command::new("sh");
             command.args(["-c", SSH, "ssh"]).env("PATH", &self.path);
@@ -90,10 +95,14 @@ impl Node {
         };
         let way = Way { ssh_config: None, command: &command };
         let terms = Terms { room: self.room.clone(), limit: Duration::from_secs(limit), pack: Pack::None };
-        Link::open(&way, To::Host("here"), &terms, &|| unreachable!(), &Interrupt::default()).unwrap()
+        Link::open(&way, To::Host("here"), &terms, &|| unreachable!(), interrupt)
     }
 
     fn take(&self, progress: Arc<dyn Progress>) -> Result<Taken, LiveError> {
+        self.take_by(self.link(60), progress)
+    }
+
+    fn take_by(&self, link: Link, progress: Arc<dyn Progress>) -> Result<Taken, LiveError> {
         let spool = File::options().read(true).write(true).create_new(true).open(self.file("spool")).unwrap();
         let order = Order {
             stop: &[],
@@ -102,7 +111,7 @@ impl Node {
             subject: "here",
             progress: &progress,
         };
-        take(self.link(60), spool, &order)
+        take(link, spool, &order)
     }
 
     /// Writes, which waits for as long as the filesystem is frozen.
@@ -295,24 +304,8 @@ fn an_interrupt_leaves_nothing() {
     }
     let node = Node::new();
     let interrupt = Interrupt::default();
-    let command = |_: &str| {
-        let mut command = Command::new("sh");
-        command.args(["-c", SSH, "ssh"]).env("PATH", &node.path);
-        command
-    };
-    let way = Way { ssh_config: None, command: &command };
-    let terms = Terms { room: node.room.clone(), limit: Duration::from_secs(60), pack: Pack::None };
-    let link = Link::open(&way, To::Host("here"), &terms, &|| unreachable!(), &interrupt).unwrap();
-    let progress: Arc<dyn Progress> = Arc::new(Breaks { left: AtomicUsize::new(3), interrupt });
-    let order = Order {
-        stop: &[],
-        limit: Duration::from_secs(60),
-        swap_files: &|_| Vec::new(),
-        subject: "here",
-        progress: &progress,
-    };
-    let spool = File::options().read(true).write(true).create_new(true).open(node.file("spool")).unwrap();
-    let error = take(link, spool, &order).unwrap_err();
+    let link = node.connect(60, &interrupt).unwrap();
+    let error = node.take_by(link, Arc::new(Breaks { left: AtomicUsize::new(3), interrupt })).unwrap_err();
     assert!(matches!(error, LiveError::Link(LinkError::Interrupted(_))), "{error}");
     node.thaws_by_itself(Duration::from_secs(30));
     node.is_as_before();
@@ -373,15 +366,7 @@ fn one_capture_at_a_time() {
     }
     let node = Node::new();
     let first = node.link(60);
-    let command = |_: &str| {
-        let mut command = Command::new("sh");
-        command.args(["-c", SSH, "ssh"]).env("PATH", &node.path);
-        command
-    };
-    let way = Way { ssh_config: None, command: &command };
-    let terms = Terms { room: node.room.clone(), limit: Duration::from_secs(60), pack: Pack::None };
-    let second = Link::open(&way, To::Host("here"), &terms, &|| unreachable!(), &Interrupt::default());
-    assert!(matches!(second, Err(LinkError::Busy)));
+    assert!(matches!(node.connect(60, &Interrupt::default()), Err(LinkError::Busy)));
     drop(first);
     node.is_as_before();
     node.link(60).close().unwrap();
