@@ -30,7 +30,8 @@ pub(super) fn steps(requests: &[Request], size: u64) -> Vec<Step> {
     let body = last(requests.len(), &write_at(HEAD));
     let head = last(requests.len(), &write_at(0));
     let steps = [
-        ("the first MiB is zeroed", 0),
+        // Not simply the first request: the kernel may have cut it in two, and sent the second half first.
+        ("the first MiB is zeroed", first(0, &write_at(0))),
         ("the first MiB is flushed", first(0, &is_flush)),
         ("the last MiB is zeroed", tail),
         ("the last MiB is flushed", tail_flush),
