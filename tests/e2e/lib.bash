@@ -59,8 +59,8 @@ extract() {
 	truncate -s "$3" "$4"
 }
 
-# parts IMAGE: $CASE/boot.img and $CASE/root.img out of a card
-parts() {
+# card_parts IMAGE: $CASE/boot.img and $CASE/root.img out of a card
+card_parts() {
 	local table start size
 	table=$(sfdisk -J "$1" | jq -r '.partitiontable.partitions[] | "\(.start * 512) \(.size * 512)"')
 	read -r start size <<<"$(head -n 1 <<<"$table")"
@@ -70,4 +70,7 @@ parts() {
 }
 
 # journal_is_empty FILE: no mount needs to replay anything
-journal_is_empty() { ! dumpe2fs -h "$1" 2>/dev/null | grep -q needs_recovery; }
+journal_is_empty() {
+	local features
+	features=$(dumpe2fs -h "$1" 2>/dev/null | grep '^Filesystem features:') && [[ $features != *needs_recovery* ]]
+}

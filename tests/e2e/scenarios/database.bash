@@ -78,7 +78,7 @@ scenario_database() {
 
 	bed kill pi1
 	zstd -qdfc "$image" >"$CASE/plain.img"
-	parts "$CASE/plain.img"
+	card_parts "$CASE/plain.img"
 	check 'e2fsck finds nothing' e2fsck -fn "$CASE/root.img"
 	check 'its journal is empty' journal_is_empty "$CASE/root.img"
 	check 'fsck.vfat finds nothing' fsck.vfat -n "$CASE/boot.img"
